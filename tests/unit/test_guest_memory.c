@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#include "base/error.h"
+#include "base/layout.h"
+#include "mem/guest_memory.h"
+
+static void test_small(void)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GuestMemory) memory = guest_memory_create(64 * LAYOUT_MIB, &error);
+
+	g_assert_no_error(error);
+	g_assert_cmpuint(memory->n_regions, ==, 1);
+	g_assert_nonnull(guest_memory_at(memory, 0, 64 * LAYOUT_MIB));
+	g_assert_null(guest_memory_at(memory, 0, 64 * LAYOUT_MIB + 1));
+	g_assert_null(guest_memory_at(memory, 64 * LAYOUT_MIB, 1));
+	g_assert_null(guest_memory_at(memory, 4096, UINT64_MAX));
+	g_assert_null(guest_memory_at(memory, UINT64_MAX, 2));
+}
+
+static void test_hole(void)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GuestMemory) memory = guest_memory_create(5 * LAYOUT_GIB, &error);
+	uint32_t value = 0x12345678, back = 0;
+
+	g_assert_no_error(error);
+	g_assert_cmpuint(memory->n_regions, ==, 2);
+	g_assert_nonnull(guest_memory_at(memory, 3 * LAYOUT_GIB - 8, 8));
+	g_assert_null(guest_memory_at(memory, 3 * LAYOUT_GIB - 8, 9));
+	g_assert_null(guest_memory_at(memory, 3 * LAYOUT_GIB, 1));
+	g_assert_null(guest_memory_at(memory, 4 * LAYOUT_GIB - 1, 1));
+	g_assert_nonnull(guest_memory_at(memory, 4 * LAYOUT_GIB, 2 * LAYOUT_GIB));
+	g_assert_null(guest_memory_at(memory, 4 * LAYOUT_GIB, 2 * LAYOUT_GIB + 1));
+
+	g_assert_true(guest_memory_write(memory, 6 * LAYOUT_GIB - 4, &value, 4));
+	g_assert_false(guest_memory_write(memory, 6 * LAYOUT_GIB - 3, &value, 4));
+	g_assert_true(guest_memory_read(memory, 6 * LAYOUT_GIB - 4, &back, 4));
+	g_assert_cmphex(back, ==, value);
+}
+
+static void test_refused_sizes(void)
+{
+	static const uint64_t bad[] = {
+		0,
+		1,
+		4096,
+		64 * LAYOUT_MIB - 4096,
+		64 * LAYOUT_MIB + 1,
+		LAYOUT_RAM_MAX + 4096,
+		UINT64_MAX,
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		g_autoptr(GError) error = NULL;
+
+		g_assert_null(guest_memory_create(bad[i], &error));
+		g_assert_error(error, UMBRA_ERROR, UMBRA_ERROR_USAGE);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/guest-memory/small", test_small);
+	g_test_add_func("/guest-memory/hole", test_hole);
+	g_test_add_func("/guest-memory/refused-sizes", test_refused_sizes);
+	return g_test_run();
+}

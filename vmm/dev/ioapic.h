@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The I/O APIC of a split irqchip (Intel 82093AA data sheet, version register
+ * 0x20 with EOI register): 24 pins, MMIO registers, interrupts delivered as
+ * messages to the LAPICs in the kernel. All calls with the bus lock held.
+ */
+#ifndef UMBRA_DEV_IOAPIC_H
+#define UMBRA_DEV_IOAPIC_H
+
+#include "dev/bus.h"
+
+typedef struct Ioapic Ioapic;
+
+/*
+ * KVM tells of an EOI only for vectors of routes it knows. `on_route` is called
+ * whenever a redirection entry changes, with the message that the pin would
+ * send, so that the machine can keep KVM's routing table in step.
+ */
+typedef struct IoapicRoutes {
+	void (*changed)(void *owner, unsigned pin, bool masked, bool level, uint64_t address,
+			uint32_t data);
+	void *owner;
+} IoapicRoutes;
+
+Ioapic *ioapic_create(MsiSink msi, IoapicRoutes routes);
+void ioapic_destroy(Ioapic *ioapic);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Ioapic, ioapic_destroy)
+
+void ioapic_attach(Ioapic *ioapic, IoBus *bus);
+
+/* The sink that devices get: a pin's level changed. An edge is a change to true. */
+IrqSink ioapic_irq_sink(Ioapic *ioapic);
+
+/* A LAPIC ended the interrupt `vector` (KVM_EXIT_IOAPIC_EOI): level pins still high fire again. */
+void ioapic_end_of_interrupt(Ioapic *ioapic, unsigned vector);
+
+#endif

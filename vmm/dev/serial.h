@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A 16550A as stock kernels drive it (National Semiconductor PC16550D data
+ * sheet): 16-byte FIFOs, interrupts for received data, line status and
+ * transmitter empty. All calls with the bus lock held.
+ */
+#ifndef UMBRA_DEV_SERIAL_H
+#define UMBRA_DEV_SERIAL_H
+
+#include "dev/bus.h"
+
+#include <stddef.h>
+
+/*
+ * Where the guest's output goes. Returns how many of the bytes were taken; when
+ * not all were, the transmitter stays busy until serial_output_ready().
+ */
+typedef struct SerialOutput {
+	size_t (*write)(void *owner, const uint8_t *data, size_t length);
+	void *owner;
+} SerialOutput;
+
+typedef struct Serial Serial;
+
+Serial *serial_create(IrqSink irq, unsigned gsi, SerialOutput output);
+void serial_destroy(Serial *serial);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Serial, serial_destroy)
+
+void serial_attach(Serial *serial, IoBus *bus, uint64_t port);
+
+/* Input for the guest: takes what fits into the receive FIFO and returns how much that was. */
+size_t serial_receive(Serial *serial, const uint8_t *data, size_t length);
+
+/* The output takes bytes again: sends what was held back. */
+void serial_output_ready(Serial *serial);
+
+/* Called, with the bus lock held, whenever the receive FIFO has room again after it was full. */
+void serial_on_room(Serial *serial, void (*notify)(void *owner), void *owner);
+
+#endif

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Guest memory: the one place that turns a guest-physical address into bytes.
+ *
+ * RAM is one memfd, mapped shared, laid out in at most two regions around the
+ * MMIO hole (base/layout.h). Pages cost nothing before somebody touches them.
+ */
+#ifndef UMBRA_MEM_GUEST_MEMORY_H
+#define UMBRA_MEM_GUEST_MEMORY_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct MemoryRegion {
+	uint64_t gpa;	 /* first guest-physical address */
+	uint64_t size;	 /* bytes, a multiple of 4 KiB */
+	uint8_t *host;	 /* where umbra sees it */
+	uint64_t offset; /* its place in the file `fd` */
+} MemoryRegion;
+
+typedef struct GuestMemory {
+	MemoryRegion regions[2];
+	unsigned n_regions;
+	uint64_t size; /* bytes of RAM in all regions */
+	uint8_t *base; /* one mapping holds all regions in order */
+	int fd;
+} GuestMemory;
+
+/*
+ * `size` in bytes: LAYOUT_RAM_MIN to LAYOUT_RAM_MAX, a multiple of 4 KiB, else
+ * UMBRA_ERROR_USAGE. Memory is reserved, not allocated.
+ */
+GuestMemory *guest_memory_create(uint64_t size, GError **error);
+void guest_memory_destroy(GuestMemory *memory);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestMemory, guest_memory_destroy)
+
+/* The bytes [gpa, gpa + length) if all of them are RAM of one region, else NULL. Never overflows.
+ */
+void *guest_memory_at(const GuestMemory *memory, uint64_t gpa, uint64_t length);
+
+/* Copies out or in; false if any byte is not RAM, and then nothing was copied. */
+bool guest_memory_read(const GuestMemory *memory, uint64_t gpa, void *to, uint64_t length);
+bool guest_memory_write(GuestMemory *memory, uint64_t gpa, const void *from, uint64_t length);
+
+#endif
