@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* The CPU that CET state is judged by: a guest's, from its CPUID, or a host's, from KVM's. */
+#ifndef UMBRA_CET_CPU_H
+#define UMBRA_CET_CPU_H
+
+#include <stdint.h>
+
+enum CetFeature {
+	CET_FEATURE_SHSTK = 1u << 0,  /* shadow stacks, CPUID 7.0 ECX[7] */
+	CET_FEATURE_IBT = 1u << 1,    /* indirect branch tracking, CPUID 7.0 EDX[20] */
+	CET_FEATURE_LM = 1u << 2,     /* 64-bit mode, CPUID 0x80000001 EDX[29] */
+	CET_FEATURE_XSAVES = 1u << 3, /* XSAVES and IA32_XSS, CPUID D.1 EAX[3] */
+};
+
+/* The bits of IA32_XSS that manage CET: user (u_cet, pl3_ssp) and supervisor (pl0..pl2_ssp). */
+#define CET_XSS_USER	   (1ULL << 11)
+#define CET_XSS_SUPERVISOR (1ULL << 12)
+
+typedef struct CetCpu {
+	uint32_t features;   /* of enum CetFeature */
+	uint8_t linear_bits; /* width of a linear address: 57 with CPUID 7.0 ECX[16], else 48 */
+	uint64_t xss;	     /* the bits of IA32_XSS that may be set, CPUID D.1 EDX:ECX */
+} CetCpu;
+
+struct kvm_cpuid2;
+
+/* Reads a CPUID list: a guest's own, or what KVM_GET_SUPPORTED_CPUID says of the host. */
+CetCpu cet_cpuid_features(const struct kvm_cpuid2 *cpuid);
+
+#endif
