@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The commands. One file each; only this folder speaks to a person and decides
+ * exit statuses.
+ */
+#ifndef UMBRA_CLI_CLI_H
+#define UMBRA_CLI_CLI_H
+
+#include <glib.h>
+#include <stdbool.h>
+
+/* Exit statuses (umbra(1), EXIT STATUS). */
+enum {
+	EXIT_YES = 0,	  /* done, or the answer is yes */
+	EXIT_NO = 1,	  /* the answer is no: incompatible, different, not there */
+	EXIT_TROUBLE = 2, /* usage, or something failed */
+};
+
+typedef struct Command {
+	const char *name;
+	const char *summary;
+	/* argv[0] is the command's name. */
+	int (*run)(int argc, char **argv);
+} Command;
+
+int cmd_run(int argc, char **argv);
+int cmd_host(int argc, char **argv);
+
+/* Prints "umbra: MESSAGE" to stderr and returns EXIT_TROUBLE. */
+int cli_trouble(const char *format, ...) G_GNUC_PRINTF(1, 2);
+/* The same with an error's message. */
+int cli_error(const GError *error);
+
+/*
+ * Parses a command's options: `usage` is what follows the command's name, and
+ * `positional` how many arguments must remain in *argc/*argv (including
+ * argv[0]); anything else is a usage error. Handles --help (prints, exits 0).
+ */
+bool cli_parse(int *argc, char ***argv, const GOptionEntry *options, const char *usage,
+	       const char *description, int positional, GError **error);
+
+#endif

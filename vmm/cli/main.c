@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#include "cli/cli.h"
+
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config.h"
+
+static const Command commands[] = {
+	{"run", "boot a guest, console on the terminal", cmd_run},
+	{"host", "what this host's KVM offers for CET, and why not more", cmd_host},
+};
+
+static void print_usage(FILE *to)
+{
+	fprintf(to, "Usage: umbra COMMAND [ARGUMENT…]\n\n"
+		    "A KVM virtual machine monitor for guests that run with CET.\n\nCommands:\n");
+	for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
+		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
+	fprintf(to, "\n`umbra COMMAND --help` tells a command's options; umbra(1) tells all.\n");
+}
+
+int main(int argc, char **argv)
+{
+	setlocale(LC_CTYPE, "");
+	if (argc < 2) {
+		print_usage(stderr);
+		return EXIT_TROUBLE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+	    strcmp(argv[1], "help") == 0) {
+		print_usage(stdout);
+		return EXIT_YES;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		puts("umbra " UMBRA_VERSION);
+		return EXIT_YES;
+	}
+	for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	return cli_trouble("no such command: %s (see umbra --help)", argv[1]);
+}

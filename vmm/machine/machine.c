@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+#include "machine/internal.h"
+
+#include "base/error.h"
+#include "boot/acpi.h"
+
+#include <string.h>
+
+/*
+ * What a machine cannot do without. Hosts lack these only if their KVM is
+ * ancient or something else that answers at the same path.
+ */
+static const struct {
+	int capability;
+	const char *name;
+	const char *since;
+} needed[] = {
+	{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY", "2.6.25"},
+	{KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID", "2.6.26"},
+	{KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR", "2.6.25"},
+	{KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING", "2.6.30"},
+	{KVM_CAP_SIGNAL_MSI, "KVM_CAP_SIGNAL_MSI", "3.5"},
+	{KVM_CAP_SPLIT_IRQCHIP, "KVM_CAP_SPLIT_IRQCHIP", "4.4"},
+	{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT", "4.13"},
+};
+
+static bool check_capabilities(const KvmSystem *system, GError **error)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(needed); i++)
+		if (!kvm_system_extension(system, needed[i].capability))
+			return umbra_fail(error, UMBRA_ERROR_UNSUPPORTED,
+					  "this host's KVM lacks %s (in Linux since %s)",
+					  needed[i].name, needed[i].since);
+	return true;
+}
+
+static bool check_cpus(const KvmSystem *system, unsigned cpus, GError **error)
+{
+	int max = kvm_system_extension(system, KVM_CAP_MAX_VCPUS);
+	unsigned limit = MIN(max ? (unsigned)max : 4, LAYOUT_CPUS_MAX);
+
+	if (cpus < 1 || cpus > limit)
+		return umbra_fail(error, UMBRA_ERROR_USAGE,
+				  "%u vCPUs are out of range: 1 to %u on this host", cpus, limit);
+	return true;
+}
+
+static bool create_vm(Machine *machine, GError **error)
+{
+	if (!kvm_vm_init(&machine->vm, &machine->system, error))
+		return false;
+	/* The irqchip comes before memory: slots of a VM that has vCPUs to tell cost more. */
+	if (!kvm_vm_set_tss(&machine->vm, LAYOUT_TSS, error) ||
+	    !kvm_vm_split_irqchip(&machine->vm, LAYOUT_IOAPIC_PINS, error))
+		return false;
+	for (unsigned i = 0; i < machine->memory->n_regions; i++) {
+		const MemoryRegion *region = &machine->memory->regions[i];
+
+		if (!kvm_vm_add_memory(&machine->vm, i, region->gpa, region->size, region->host,
+				       error))
+			return false;
+	}
+	return true;
+}
+
+static bool load_guest(Machine *machine, const MachineConfig *config, GError **error)
+{
+	BootSource source = {
+		.kernel = config->kernel,
+		.initrd = config->initrd,
+		.cmdline = config->cmdline,
+	};
+
+	return acpi_build(machine->memory, config->cpus, &source.rsdp, error) &&
+	       boot_load(&source, machine->memory, &machine->boot, error);
+}
+
+Machine *machine_create(const MachineConfig *config, const MachineSink *sink, GError **error)
+{
+	g_autoptr(Machine) machine = g_new0(Machine, 1);
+
+	machine->sink = *sink;
+	machine->system.fd = -1;
+	machine->vm.fd = -1;
+	pthread_mutex_init(&machine->end_lock, NULL);
+
+	/* What the user asked for is judged before anything is made. */
+	if (!kvm_system_init(&machine->system, config->kvm_path, error) ||
+	    !check_capabilities(&machine->system, error) ||
+	    !check_cpus(&machine->system, config->cpus, error))
+		return NULL;
+	machine->memory = guest_memory_create(config->memory, error);
+	if (!machine->memory || !load_guest(machine, config, error))
+		return NULL;
+	if (!create_vm(machine, error))
+		return NULL;
+	machine_add_devices(machine);
+	if (!machine_add_vcpus(machine, config->cpus, config->cet, error) ||
+	    !machine_set_entry(machine, error))
+		return NULL;
+	return g_steal_pointer(&machine);
+}
+
+void machine_destroy(Machine *machine)
+{
+	if (!machine)
+		return;
+	machine_stop(machine);
+	machine_remove_vcpus(machine);
+	machine_remove_devices(machine);
+	kvm_vm_finish(&machine->vm);
+	kvm_system_finish(&machine->system);
+	guest_memory_destroy(machine->memory);
+	pthread_mutex_destroy(&machine->end_lock);
+	g_free(machine);
+}
+
+bool machine_start(Machine *machine, GError **error)
+{
+	if (!vcpu_install_kick_signal(error))
+		return false;
+	for (unsigned i = 0; i < machine->n_vcpus; i++)
+		if (!vcpu_start(&machine->vcpus[i], error)) {
+			machine_stop(machine);
+			return false;
+		}
+	return true;
+}
+
+static bool claim_end(Machine *machine, const MachineEnd *end)
+{
+	pthread_mutex_lock(&machine->end_lock);
+	bool first = !machine->has_end;
+
+	if (first) {
+		machine->end = *end;
+		machine->has_end = true;
+	}
+	pthread_mutex_unlock(&machine->end_lock);
+	return first;
+}
+
+/* After this every vCPU is on its way out of its loop, wherever it was. */
+static void stop_vcpus(Machine *machine)
+{
+	atomic_store(&machine->stopping, true);
+	for (unsigned i = 0; i < machine->n_vcpus; i++)
+		vcpu_kick(&machine->vcpus[i]);
+}
+
+void machine_set_end(Machine *machine, const MachineEnd *end)
+{
+	if (!claim_end(machine, end))
+		return;
+	stop_vcpus(machine);
+	machine->sink.ended(machine->sink.owner);
+}
+
+void machine_stop(Machine *machine)
+{
+	static const MachineEnd stopped = {.kind = MACHINE_END_STOPPED};
+
+	claim_end(machine, &stopped);
+	stop_vcpus(machine);
+	(void)machine_wait(machine);
+}
+
+const MachineEnd *machine_wait(Machine *machine)
+{
+	for (unsigned i = 0; i < machine->n_vcpus; i++)
+		vcpu_join(&machine->vcpus[i]);
+	return &machine->end;
+}
+
+Serial *machine_console(Machine *machine)
+{
+	return machine->serial;
+}
+
+IoBus *machine_bus(Machine *machine)
+{
+	return machine->bus;
+}
+
+void machine_press_power_button(Machine *machine)
+{
+	io_bus_lock(machine->bus);
+	power_press_button(machine->power);
+	io_bus_unlock(machine->bus);
+}
+
+const char *machine_boot_path(const Machine *machine)
+{
+	return machine->boot.via;
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The machine owns everything a guest is: the VM, its memory, its buses and
+ * devices, its vCPU threads. Nothing runs before machine_start(); after the
+ * guest has ended, or machine_stop(), no vCPU runs any more.
+ */
+#ifndef UMBRA_MACHINE_MACHINE_H
+#define UMBRA_MACHINE_MACHINE_H
+
+#include "boot/boot.h"
+#include "dev/serial.h"
+#include "kvm/kvm.h"
+
+/* What the guest gets to see of CET. */
+typedef enum CetPolicy {
+	CET_POLICY_AUTO, /* what the host can do */
+	CET_POLICY_ON,	 /* shadow stacks and IBT, or no start */
+	CET_POLICY_OFF,	 /* neither, consistently (UAPI: all CPUID traces) */
+} CetPolicy;
+
+typedef struct MachineConfig {
+	const char *kvm_path;
+	uint64_t memory; /* bytes */
+	unsigned cpus;	 /* 1 to LAYOUT_CPUS_MAX */
+	CetPolicy cet;
+	const char *kernel;  /* path */
+	const char *initrd;  /* path or NULL */
+	const char *cmdline; /* "" for none */
+} MachineConfig;
+
+typedef enum MachineEndKind {
+	MACHINE_END_POWER_OFF,
+	MACHINE_END_RESET,	    /* the guest wrote the reset register */
+	MACHINE_END_TRIPLE_FAULT,   /* KVM_EXIT_SHUTDOWN; some guests reboot that way */
+	MACHINE_END_INTERNAL_ERROR, /* KVM_EXIT_INTERNAL_ERROR */
+	MACHINE_END_FAIL_ENTRY,	    /* KVM_EXIT_FAIL_ENTRY */
+	MACHINE_END_FAILED,	    /* KVM_RUN failed, or an exit umbra does not know */
+	MACHINE_END_STOPPED,	    /* machine_stop() */
+} MachineEndKind;
+
+/* How and why the guest ended. Registers are those of the vCPU where it happened. */
+typedef struct MachineEnd {
+	MachineEndKind kind;
+	unsigned vcpu;
+	char why[160]; /* for people; "" where the kind says it all */
+	bool has_registers;
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+} MachineEnd;
+
+/*
+ * Called once, from the thread in which the guest ended (never for
+ * machine_stop), without any lock: wake the main loop and return.
+ */
+typedef struct MachineSink {
+	void (*ended)(void *owner);
+	SerialOutput console;
+	void *owner;
+} MachineSink;
+
+typedef struct Machine Machine;
+
+/*
+ * Builds the whole machine and loads the kernel. Errors: UMBRA_ERROR_USAGE,
+ * UMBRA_ERROR_INPUT (kernel, initrd), UMBRA_ERROR_UNSUPPORTED (this host lacks
+ * something: KVM, a capability, CET), UMBRA_ERROR_FAILED.
+ */
+Machine *machine_create(const MachineConfig *config, const MachineSink *sink, GError **error);
+
+/* Stops the guest if it still runs. Accepts NULL. */
+void machine_destroy(Machine *machine);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Machine, machine_destroy)
+
+bool machine_start(Machine *machine, GError **error);
+
+/* Ends the guest from outside; returns when no vCPU runs any more. */
+void machine_stop(Machine *machine);
+
+/* Waits for all vCPU threads after the guest ended, and says how it did. */
+const MachineEnd *machine_wait(Machine *machine);
+
+/* The serial console, for input; take the lock of the bus around calls. */
+Serial *machine_console(Machine *machine);
+IoBus *machine_bus(Machine *machine);
+
+/* Presses the guest's power button. Takes the bus lock. */
+void machine_press_power_button(Machine *machine);
+
+/* How the kernel was loaded and entered, for people. */
+const char *machine_boot_path(const Machine *machine);
+
+#endif
