@@ -210,7 +210,8 @@ static int run_guest(Session *session, GError **error)
 
 	for (size_t i = 0; i < G_N_ELEMENTS(ending_signals); i++)
 		g_unix_signal_add(ending_signals[i], on_signal, session);
-	if (!console_start(session->console, error) || !machine_start(session->machine, error))
+	if (!console_start(session->console, error) ||
+	    !machine_start(session->machine, false, error))
 		return EXIT_TROUBLE;
 	g_main_loop_run(session->loop);
 	if (session->stopped_by)

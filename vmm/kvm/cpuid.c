@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "kvm/cpuid.h"
 
+#include "cet/cpuid.h"
+
 #include <string.h>
 
 enum {
@@ -19,19 +21,6 @@ enum {
 
 /* Level types in ECX[15:8] of the topology leaves. */
 enum { LEVEL_THREAD = 1, LEVEL_CORE = 2 };
-
-struct kvm_cpuid_entry2 *cpuid_find(struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index)
-{
-	for (unsigned i = 0; i < cpuid->nent; i++) {
-		struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
-
-		if (entry->function != function)
-			continue;
-		if (!(entry->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) || entry->index == index)
-			return entry;
-	}
-	return NULL;
-}
 
 /* Bits of an APIC id that number `n` things. */
 static unsigned id_bits(unsigned n)
@@ -100,7 +89,7 @@ struct kvm_cpuid2 *cpuid_for_machine(struct kvm_cpuid2 *supported, const KvmSyst
 				     unsigned cpus)
 {
 	struct kvm_cpuid2 *cpuid = supported;
-	bool has_v2 = cpuid_find(cpuid, LEAF_TOPOLOGY_V2, 0) != NULL;
+	bool has_v2 = cet_cpuid_find(cpuid, LEAF_TOPOLOGY_V2, 0) != NULL;
 
 	for (unsigned i = 0; i < cpuid->nent; i++) {
 		struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];

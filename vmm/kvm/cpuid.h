@@ -9,9 +9,6 @@
 
 #include "kvm/kvm.h"
 
-/* The entry of a leaf, or NULL. `index` matters only for leaves that have subleaves. */
-struct kvm_cpuid_entry2 *cpuid_find(struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index);
-
 /*
  * The part that is the same for all vCPUs of a machine with `cpus` processors:
  * one package, one thread per core (SDM 2A, CPUID leaves 1, 4, 0BH, 1FH; APM 3,

@@ -18,6 +18,12 @@ typedef struct Vcpu {
 	bool has_thread;
 } Vcpu;
 
+typedef enum RunState {
+	RUN_STATE_PAUSED, /* vCPUs park; the state in which a machine is created */
+	RUN_STATE_RUNNING,
+	RUN_STATE_STOPPING, /* vCPUs leave their threads; there is no way back */
+} RunState;
+
 struct Machine {
 	MachineSink sink;
 	KvmSystem system;
@@ -33,21 +39,31 @@ struct Machine {
 	Vcpu *vcpus;
 	unsigned n_vcpus;
 
-	/* Set once, then every vCPU leaves its loop. */
-	atomic_bool stopping;
-	/* Guarded by end_lock; the first end counts. */
-	pthread_mutex_t end_lock;
-	bool has_end;
+	/* Written with run_lock held, read by vCPUs without: see run_state.c. */
+	_Atomic RunState run_state;
+	pthread_mutex_t run_lock;
+	pthread_cond_t run_changed;
+	unsigned n_running; /* vCPU threads that are not parked and not gone */
+	bool has_end;	    /* the first end counts */
 	MachineEnd end;
 };
 
 /* vcpu.c: the thread of one vCPU, and what each of KVM's exits means. */
 bool vcpu_start(Vcpu *vcpu, GError **error);
-void vcpu_kick(Vcpu *vcpu);
+/* Brings the vCPU out of KVM_RUN, if it is in there and this is not its own thread. */
+void vcpu_interrupt(Vcpu *vcpu);
 void vcpu_join(Vcpu *vcpu);
 bool vcpu_install_kick_signal(GError **error);
 
-/* machine.c: records how the guest ended, unless it ended before, and stops all vCPUs. */
+/* run_state.c: when vCPUs run, park and leave. */
+void run_state_init(Machine *machine);
+void run_state_finish(Machine *machine);
+/* A vCPU's question before each entry: waits while paused; false means leave. */
+bool run_state_may_enter(Vcpu *vcpu);
+/* A vCPU thread begins and ends. */
+void run_state_thread_begins(Machine *machine);
+void run_state_thread_ends(Machine *machine);
+/* Records how the guest ended, unless it ended before, and stops all vCPUs. */
 void machine_set_end(Machine *machine, const MachineEnd *end);
 
 /* devices.c: creates and connects the devices of every machine. */

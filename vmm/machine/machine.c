@@ -82,7 +82,7 @@ Machine *machine_create(const MachineConfig *config, const MachineSink *sink, GE
 	machine->sink = *sink;
 	machine->system.fd = -1;
 	machine->vm.fd = -1;
-	pthread_mutex_init(&machine->end_lock, NULL);
+	run_state_init(machine);
 
 	/* What the user asked for is judged before anything is made. */
 	if (!kvm_system_init(&machine->system, config->kvm_path, error) ||
@@ -111,11 +111,11 @@ void machine_destroy(Machine *machine)
 	kvm_vm_finish(&machine->vm);
 	kvm_system_finish(&machine->system);
 	guest_memory_destroy(machine->memory);
-	pthread_mutex_destroy(&machine->end_lock);
+	run_state_finish(machine);
 	g_free(machine);
 }
 
-bool machine_start(Machine *machine, GError **error)
+bool machine_start(Machine *machine, bool paused, GError **error)
 {
 	if (!vcpu_install_kick_signal(error))
 		return false;
@@ -124,45 +124,9 @@ bool machine_start(Machine *machine, GError **error)
 			machine_stop(machine);
 			return false;
 		}
+	if (!paused)
+		machine_resume(machine);
 	return true;
-}
-
-static bool claim_end(Machine *machine, const MachineEnd *end)
-{
-	pthread_mutex_lock(&machine->end_lock);
-	bool first = !machine->has_end;
-
-	if (first) {
-		machine->end = *end;
-		machine->has_end = true;
-	}
-	pthread_mutex_unlock(&machine->end_lock);
-	return first;
-}
-
-/* After this every vCPU is on its way out of its loop, wherever it was. */
-static void stop_vcpus(Machine *machine)
-{
-	atomic_store(&machine->stopping, true);
-	for (unsigned i = 0; i < machine->n_vcpus; i++)
-		vcpu_kick(&machine->vcpus[i]);
-}
-
-void machine_set_end(Machine *machine, const MachineEnd *end)
-{
-	if (!claim_end(machine, end))
-		return;
-	stop_vcpus(machine);
-	machine->sink.ended(machine->sink.owner);
-}
-
-void machine_stop(Machine *machine)
-{
-	static const MachineEnd stopped = {.kind = MACHINE_END_STOPPED};
-
-	claim_end(machine, &stopped);
-	stop_vcpus(machine);
-	(void)machine_wait(machine);
 }
 
 const MachineEnd *machine_wait(Machine *machine)
@@ -170,6 +134,21 @@ const MachineEnd *machine_wait(Machine *machine)
 	for (unsigned i = 0; i < machine->n_vcpus; i++)
 		vcpu_join(&machine->vcpus[i]);
 	return &machine->end;
+}
+
+KvmVcpu *machine_vcpu(Machine *machine, unsigned id)
+{
+	return id < machine->n_vcpus ? &machine->vcpus[id].kvm : NULL;
+}
+
+unsigned machine_vcpu_count(const Machine *machine)
+{
+	return machine->n_vcpus;
+}
+
+const GuestMemory *machine_memory(const Machine *machine)
+{
+	return machine->memory;
 }
 
 Serial *machine_console(Machine *machine)

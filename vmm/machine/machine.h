@@ -49,8 +49,8 @@ typedef struct MachineEnd {
 } MachineEnd;
 
 /*
- * Called once, from the thread in which the guest ended (never for
- * machine_stop), without any lock: wake the main loop and return.
+ * `ended` is called once, from the vCPU thread in which the guest ended (never
+ * for machine_stop), perhaps with the bus lock held: wake the main loop and return.
  */
 typedef struct MachineSink {
 	void (*ended)(void *owner);
@@ -71,7 +71,22 @@ Machine *machine_create(const MachineConfig *config, const MachineSink *sink, GE
 void machine_destroy(Machine *machine);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Machine, machine_destroy)
 
-bool machine_start(Machine *machine, GError **error);
+/* Starts the vCPU threads; with `paused` they wait for machine_resume(). */
+bool machine_start(Machine *machine, bool paused, GError **error);
+
+/*
+ * Between the return of machine_pause() and machine_resume() no vCPU runs, and
+ * the registers of each are whole. False: the guest has ended. Not to be called
+ * with the bus lock held, nor from two threads at once.
+ */
+bool machine_pause(Machine *machine);
+bool machine_resume(Machine *machine);
+bool machine_is_running(const Machine *machine);
+
+/* A paused machine's vCPU, NULL if there is none of that number. */
+KvmVcpu *machine_vcpu(Machine *machine, unsigned id);
+unsigned machine_vcpu_count(const Machine *machine);
+const GuestMemory *machine_memory(const Machine *machine);
 
 /* Ends the guest from outside; returns when no vCPU runs any more. */
 void machine_stop(Machine *machine);

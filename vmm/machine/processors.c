@@ -24,16 +24,16 @@ static const struct kvm_msr_entry firmware_msrs[] = {
 /* What the host offers, as the policy lets the guest see it. */
 static bool apply_cet_policy(struct kvm_cpuid2 *cpuid, CetPolicy policy, GError **error)
 {
-	CetFeatures features = cet_cpuid_features(cpuid);
+	uint32_t offered = cet_cpuid_features(cpuid).features;
+	bool shstk = offered & CET_FEATURE_SHSTK, ibt = offered & CET_FEATURE_IBT;
 
-	if (policy == CET_POLICY_ON && !(features.shstk && features.ibt))
+	if (policy == CET_POLICY_ON && !(shstk && ibt))
 		return umbra_fail(error, UMBRA_ERROR_UNSUPPORTED,
-				  "--cet on: this host's KVM offers its guests no %s "
+				  "--cet on: this host's KVM offers its guests no %s%s%s "
 				  "(`umbra host` says why)",
-				  features.ibt	   ? "shadow stacks (SHSTK)"
-				  : features.shstk ? "indirect branch tracking (IBT)"
-						   : "shadow stacks (SHSTK) and no indirect branch "
-						     "tracking (IBT)");
+				  shstk ? "" : "shadow stacks (SHSTK)",
+				  shstk || ibt ? "" : " and no ",
+				  ibt ? "" : "indirect branch tracking (IBT)");
 	if (policy == CET_POLICY_OFF)
 		cet_cpuid_hide(cpuid);
 	return true;

@@ -30,13 +30,8 @@ bool vcpu_install_kick_signal(GError **error)
 	return true;
 }
 
-void vcpu_kick(Vcpu *vcpu)
+void vcpu_interrupt(Vcpu *vcpu)
 {
-	/*
-	 * immediate_exit first: a signal that arrives before KVM_RUN does nothing
-	 * by itself, but then KVM_RUN sees the flag and returns at once.
-	 */
-	__atomic_store_n(&vcpu->kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	if (vcpu->has_thread && !pthread_equal(vcpu->thread, pthread_self()))
 		pthread_kill(vcpu->thread, KICK_SIGNAL);
 }
@@ -177,9 +172,8 @@ static void dispatch(Vcpu *vcpu)
 static void *vcpu_main(void *argument)
 {
 	Vcpu *vcpu = argument;
-	Machine *machine = vcpu->machine;
 
-	while (!atomic_load(&machine->stopping)) {
+	while (run_state_may_enter(vcpu)) {
 		g_autoptr(GError) error = NULL;
 
 		switch (kvm_vcpu_run(&vcpu->kvm, &error)) {
@@ -193,6 +187,7 @@ static void *vcpu_main(void *argument)
 			break;
 		}
 	}
+	run_state_thread_ends(vcpu->machine);
 	return NULL;
 }
 
@@ -203,13 +198,16 @@ bool vcpu_start(Vcpu *vcpu, GError **error)
 	/* Signals of the process belong to the main thread; only the kick is for this one. */
 	sigfillset(&all);
 	sigdelset(&all, KICK_SIGNAL);
+	run_state_thread_begins(vcpu->machine);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	int failed = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
 
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (failed)
+	if (failed) {
+		run_state_thread_ends(vcpu->machine);
 		return umbra_fail_errno(error, failed, "vcpu %u: cannot start its thread",
 					vcpu->kvm.id);
+	}
 	vcpu->has_thread = true;
 	return true;
 }
