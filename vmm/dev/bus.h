@@ -14,12 +14,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* `offset` counts from the start of the device's range; `size` is 1, 2, 4 or 8; data little-endian.
+/*
+ * A device's answers. `offset` counts from the start of its range; `size` is 1,
+ * 2, 4 or 8 and never more than `width`; `offset` is a multiple of `size`, and
+ * the access lies within the range: the bus cuts others into such pieces, lowest
+ * address first. What a read returns beyond `size` bytes is ignored, what a write
+ * gets there is zero.
  */
 typedef struct IoOps {
 	const char *name;
 	uint64_t (*read)(void *device, uint64_t offset, unsigned size);
 	void (*write)(void *device, uint64_t offset, unsigned size, uint64_t value);
+	unsigned width; /* widest access that the device takes in one piece; 0: any */
 } IoOps;
 
 typedef enum IoSpace { IO_SPACE_PORT, IO_SPACE_MMIO } IoSpace;
@@ -35,8 +41,9 @@ void io_bus_add(IoBus *bus, IoSpace space, uint64_t base, uint64_t size, const I
 		void *device);
 
 /*
- * One access of the guest, as KVM reports it. Nobody there: reads give all
- * ones, writes vanish, as on a PC. Takes the bus lock.
+ * One access of the guest, as KVM reports it: any `size`, at any alignment (KVM
+ * cuts at page ends, so 3 bytes do come). Nobody there: reads give all ones,
+ * writes vanish, as on a PC. Takes the bus lock.
  */
 void io_bus_access(IoBus *bus, IoSpace space, uint64_t address, bool is_write, void *data,
 		   unsigned size);
