@@ -28,13 +28,22 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Serial, serial_destroy)
 
 void serial_attach(Serial *serial, IoBus *bus, uint64_t port);
 
-/* Input for the guest: takes what fits into the receive FIFO and returns how much that was. */
+/*
+ * Input for the guest: takes what fits into the receive FIFO and returns how
+ * much that was. Nothing fits before the guest has raised RTS (a driver does so
+ * when the port is opened, after it has cleared the FIFOs) or in loopback. What
+ * was not taken stays with the caller, who is told by serial_on_room.
+ */
 size_t serial_receive(Serial *serial, const uint8_t *data, size_t length);
 
 /* The output takes bytes again: sends what was held back. */
 void serial_output_ready(Serial *serial);
 
-/* Called, with the bus lock held, whenever the receive FIFO has room again after it was full. */
+/*
+ * `notify` is called, with the bus lock held and mostly on a vCPU thread, when
+ * input was turned away and fits again: once the FIFO is empty, not for each
+ * byte. It must not call back into the serial port.
+ */
 void serial_on_room(Serial *serial, void (*notify)(void *owner), void *owner);
 
 #endif
