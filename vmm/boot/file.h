@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The bytes of a kernel or initrd: a regular file, or memory that holds an
+ * unpacked one. Everything read from it is hostile; every read is checked
+ * against the size that was found when it was opened.
+ */
+#ifndef UMBRA_BOOT_FILE_H
+#define UMBRA_BOOT_FILE_H
+
+#include "mem/guest_memory.h"
+
+#include <sys/stat.h>
+
+typedef struct BootFile {
+	const char *path;     /* for messages; belongs to the caller */
+	uint64_t size;	      /* bytes */
+	int fd;		      /* -1 if the bytes are in memory */
+	const uint8_t *bytes; /* NULL if they are in a file */
+	struct stat stat;     /* of a file */
+} BootFile;
+
+/*
+ * `what` names its purpose in messages ("kernel", "initrd"). Only a regular
+ * file that is not empty will do, and opening anything else never blocks.
+ * UMBRA_ERROR_FAILED or UMBRA_ERROR_INPUT.
+ */
+bool boot_file_open(BootFile *file, const char *what, const char *path, GError **error);
+void boot_file_init_bytes(BootFile *file, const char *path, const void *bytes, uint64_t size);
+void boot_file_finish(BootFile *file);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(BootFile, boot_file_finish)
+
+/* An open BootFile that is not one yet: finish may be called on it. */
+#define BOOT_FILE_NONE   \
+	{                \
+		.fd = -1 \
+	}
+
+/* Whether [offset, offset + length) lies in the file. Never overflows. */
+bool boot_file_holds(const BootFile *file, uint64_t offset, uint64_t length);
+
+/* Copies bytes out; UMBRA_ERROR_INPUT if they are not in the file (any more). */
+bool boot_file_read(const BootFile *file, uint64_t offset, void *to, uint64_t length,
+		    GError **error);
+
+/*
+ * Copies bytes into fresh guest memory, which the caller has found to be RAM.
+ * Pages that hold only zeros may be left untouched.
+ */
+bool boot_file_load(const BootFile *file, uint64_t offset, uint64_t length, GuestMemory *memory,
+		    uint64_t gpa, GError **error);
+
+#endif
