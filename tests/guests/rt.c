@@ -37,7 +37,7 @@ static IdtGate idt[INTERRUPT_VECTORS];
 static uint32_t tss[26];
 static InterruptHandler *handlers[INTERRUPT_VECTORS];
 
-static void put_char(char c)
+void put_char(char c)
 {
 	while (!(in8(UMBRA_TEST_SERIAL_PORT + 5) & 0x20))
 		__asm__ volatile("pause");
@@ -150,6 +150,15 @@ void rt_interrupt(InterruptFrame *frame)
 	}
 	__asm__ volatile("mov %%cr2, %0" : "=r"(cr2));
 	wrong("exception %u error %x rip %x cr2 %x", frame->vector, frame->error, frame->rip, cr2);
+}
+
+void enter_ring3(void (*entry)(void), void *stack)
+{
+	/* As at the entry of a called function: 8 bytes below a multiple of 16. */
+	__asm__ volatile(
+		"push %0; push %1; push %2; push %3; push %4; iretq" ::"i"(SELECTOR_USER_DATA),
+		"r"((uint64_t)stack - 8), "i"(0x2), "i"(SELECTOR_USER_CODE), "r"(entry));
+	__builtin_unreachable();
 }
 
 static void set_up_interrupts(void)

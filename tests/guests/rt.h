@@ -48,6 +48,7 @@ void guest_main(const BootInfo *boot);
 
 /* One line "NAME: …". Knows %s, %c, %u (uint64_t, decimal) and %x (uint64_t, with 0x). */
 void say(const char *format, ...);
+void put_char(char c);
 /* Says that a check failed, and why; powers off. */
 __attribute__((noreturn)) void wrong(const char *format, ...);
 /* The last line of a guest that ends in a way of its own. */
@@ -62,6 +63,11 @@ __attribute__((noreturn)) void halt_forever(void);
  */
 typedef void InterruptHandler(InterruptFrame *frame);
 void set_handler(unsigned vector, InterruptHandler *handler);
+
+/*
+ * Goes to ring 3 with interrupts off. There is no way back but an exception.
+ */
+__attribute__((noreturn)) void enter_ring3(void (*entry)(void), void *stack);
 
 /* The stack on which ring 0 handles what comes from ring 3 (TSS RSP0). */
 void set_ring0_stack(void *top);
