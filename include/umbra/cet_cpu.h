@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /* The CPU that CET state is judged by: a guest's, from its CPUID, or a host's, from KVM's. */
 #ifndef UMBRA_CET_CPU_H
 #define UMBRA_CET_CPU_H

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The x86 side of KVM's ONE_REG interface (Linux 6.18), for builds against older
  * headers, and in a form that may stand in a static table: the kernel's own

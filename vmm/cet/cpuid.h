@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * What a CPUID list says about CET, and how to take CET out of one. CPUID tells a
  * guest of CET in several leaves that must agree; everything here keeps them so.
