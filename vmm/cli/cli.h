@@ -33,8 +33,8 @@ int cli_error(const GError *error);
 
 /*
  * Parses a command's options: `usage` is what follows the command's name, and
- * `positional` how many arguments must remain in *argc/*argv (including
- * argv[0]); anything else is a usage error. Handles --help (prints, exits 0).
+ * `positional` how many arguments must remain (including argv[0]); anything else is a usage error.
+ * Handles --help (prints, exits 0).
  */
 bool cli_parse(int *argc, char ***argv, const GOptionEntry *options, const char *usage,
 	       const char *description, int positional, GError **error);

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* How the guest ended, as exit status (umbra(1), EXIT STATUS) and in words. */
 static const struct {
@@ -238,7 +239,7 @@ int cmd_run(int argc, char **argv)
 	};
 
 	session.loop = g_main_loop_new(NULL, FALSE);
-	session.console = console_create(&console_sinks);
+	session.console = console_create(STDIN_FILENO, STDOUT_FILENO, &console_sinks);
 	MachineSink machine_sink = {
 		.ended = guest_ended,
 		.console = {.write = console_write, .owner = session.console},
@@ -246,8 +247,10 @@ int cmd_run(int argc, char **argv)
 	};
 
 	session.machine = machine_create(&options.config, &machine_sink, &error);
-	if (session.machine)
+	if (session.machine) {
+		serial_on_room(machine_console(session.machine), console_room, session.console);
 		status = run_guest(&session, &error);
+	}
 	machine_destroy(session.machine);
 	console_destroy(session.console);
 	g_main_loop_unref(session.loop);

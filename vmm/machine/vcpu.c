@@ -79,7 +79,7 @@ static void on_ioapic_eoi(Vcpu *vcpu)
 
 static void on_shutdown(Vcpu *vcpu)
 {
-	end_with(vcpu, MACHINE_END_TRIPLE_FAULT, "triple fault");
+	end_with(vcpu, MACHINE_END_TRIPLE_FAULT, "KVM_EXIT_SHUTDOWN");
 }
 
 /* Linux, include/uapi/linux/kvm.h: KVM_INTERNAL_ERROR_*. */
