@@ -15,9 +15,12 @@
 #define LAYOUT_MIB (1UL << 20)
 #define LAYOUT_GIB (1UL << 30)
 
-/* RAM that a guest may have; the upper limit keeps guest-physical addresses within 46 bits. */
+/*
+ * RAM that a guest may have. KVM takes slots of less than 8 TiB (Linux, KVM_MEM_MAX_NR_PAGES);
+ * the CPU's physical address width may set a lower limit.
+ */
 #define LAYOUT_RAM_MIN	  (64 * LAYOUT_MIB)
-#define LAYOUT_RAM_MAX	  (16 * 1024 * LAYOUT_GIB)
+#define LAYOUT_RAM_MAX	  (4 * 1024 * LAYOUT_GIB)
 #define LAYOUT_HOLE_START 0xc0000000UL
 #define LAYOUT_HOLE_END	  0x100000000UL
 

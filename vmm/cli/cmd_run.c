@@ -85,7 +85,7 @@ static bool options_parse(Options *options, int argc, char **argv, GError **erro
 		{"append", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &config->cmdline, NULL,
 		 NULL},
 		{"memory", 'm', 0, G_OPTION_ARG_STRING, &options->memory,
-		 "RAM, 64M to 16T (default 512M)", "SIZE"},
+		 "RAM, 64M to 4T (default 512M)", "SIZE"},
 		{"cpus", 'p', 0, G_OPTION_ARG_STRING, &options->cpus, "vCPUs (default 1)", "N"},
 		{"cet", 0, 0, G_OPTION_ARG_STRING, &options->cet,
 		 "CET in the guest: what the host can, or refuse to start, or none", "auto|on|off"},

@@ -39,6 +39,23 @@ static bool apply_cet_policy(struct kvm_cpuid2 *cpuid, CetPolicy policy, GError 
 	return true;
 }
 
+/* RAM ends where the CPU can still reach it: CPUID 80000008H EAX[7:0] (SDM 2A). */
+static bool check_address_width(const struct kvm_cpuid2 *cpuid, const GuestMemory *memory,
+				GError **error)
+{
+	const struct kvm_cpuid_entry2 *sizes = cet_cpuid_find(cpuid, 0x80000008, 0);
+	const MemoryRegion *last = &memory->regions[memory->n_regions - 1];
+	unsigned bits = sizes ? sizes->eax & 0xff : 36;
+
+	if (last->gpa + last->size > 1UL << MIN(bits, 63U))
+		return umbra_fail(
+			error, UMBRA_ERROR_USAGE,
+			"memory: %lu MiB do not fit into the %u-bit physical addresses of "
+			"this CPU",
+			memory->size / LAYOUT_MIB, bits);
+	return true;
+}
+
 static bool add_vcpu(Machine *machine, unsigned id, struct kvm_cpuid2 *cpuid, GError **error)
 {
 	Vcpu *vcpu = &machine->vcpus[id];
@@ -56,7 +73,8 @@ bool machine_add_vcpus(Machine *machine, unsigned cpus, CetPolicy cet, GError **
 {
 	g_autofree struct kvm_cpuid2 *cpuid = kvm_system_cpuid(&machine->system, error);
 
-	if (!cpuid || !apply_cet_policy(cpuid, cet, error))
+	if (!cpuid || !check_address_width(cpuid, machine->memory, error) ||
+	    !apply_cet_policy(cpuid, cet, error))
 		return false;
 	cpuid = cpuid_for_machine(cpuid, &machine->system, cpus);
 	machine->vcpus = g_new0(Vcpu, cpus);

@@ -36,7 +36,7 @@ GuestMemory *guest_memory_create(uint64_t size, GError **error)
 	memory->size = size;
 	if (size < LAYOUT_RAM_MIN || size > LAYOUT_RAM_MAX || size % 4096 != 0) {
 		umbra_fail(error, UMBRA_ERROR_USAGE,
-			   "memory: %" PRIu64 " bytes is out of range: 64M to 16T, in steps of 4K",
+			   "memory: %" PRIu64 " bytes is out of range: 64M to 4T, in steps of 4K",
 			   size);
 		return NULL;
 	}
