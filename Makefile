@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+#
+# The way in. Meson builds; tools/ does the work; each target does the set-up it needs.
+
+# ninja is parallel by itself, and two of them in one directory are not good.
+.NOTPARALLEL:
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-print-directory
+
+.PHONY: all setup demo check bench check-sanitize check-clang check-format format install clean
+
+all: setup
+	@tools/build gcc
+
+setup:
+	@tools/setup
+
+demo: all
+	@tools/demo
+
+check: all
+	@tools/check
+
+check-sanitize: setup
+	@tools/check sanitize
+
+check-clang: setup
+	@tools/check clang
+
+check-format: setup
+	@tests/house/format.py
+
+format: setup
+	@tests/house/format.py --fix
+
+bench: all
+	@tests/bench/run
+
+# PREFIX is meson's prefix; DESTDIR works as usual.
+install: all
+	@meson install -C build --no-rebuild
+
+clean:
+	rm -rf build build-clang build-san
