@@ -24,14 +24,17 @@ static void mmio_write(uint64_t address, uint32_t value)
 	*(volatile uint32_t *)at(address) = value;
 }
 
+/* What does not fit stays in the UART. */
+static void drain(void)
+{
+	while (n_queued < sizeof(queue) && (in8(SERIAL + 5) & 1))
+		queue[n_queued++] = in8(SERIAL);
+}
+
 static void on_serial(InterruptFrame *frame)
 {
 	(void)frame;
-	while (in8(SERIAL + 5) & 1) {
-		uint8_t byte = in8(SERIAL);
-		if (n_queued < sizeof(queue))
-			queue[n_queued++] = byte;
-	}
+	drain();
 	mmio_write(LAPIC_EOI, 0);
 }
 
@@ -81,7 +84,9 @@ void guest_main(const BootInfo *boot)
 			put_char((char)queue[i]);
 		}
 		n_queued = 0;
+		drain();
 		/* Asleep and interruptible in one step: nothing can come in between. */
-		__asm__ volatile("sti; hlt; cli" ::: "memory");
+		if (!n_queued)
+			__asm__ volatile("sti; hlt; cli" ::: "memory");
 	}
 }
