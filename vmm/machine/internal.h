@@ -16,6 +16,7 @@ typedef struct Vcpu {
 	Machine *machine;
 	pthread_t thread;
 	bool has_thread;
+	_Atomic pid_t thread_id; /* as the kernel counts threads; 0 before it runs */
 } Vcpu;
 
 typedef enum RunState {

@@ -141,6 +141,11 @@ KvmVcpu *machine_vcpu(Machine *machine, unsigned id)
 	return id < machine->n_vcpus ? &machine->vcpus[id].kvm : NULL;
 }
 
+pid_t machine_vcpu_thread_id(Machine *machine, unsigned id)
+{
+	return id < machine->n_vcpus ? atomic_load(&machine->vcpus[id].thread_id) : 0;
+}
+
 unsigned machine_vcpu_count(const Machine *machine)
 {
 	return machine->n_vcpus;

@@ -86,6 +86,8 @@ bool machine_is_running(const Machine *machine);
 /* A paused machine's vCPU, NULL if there is none of that number. */
 KvmVcpu *machine_vcpu(Machine *machine, unsigned id);
 unsigned machine_vcpu_count(const Machine *machine);
+/* The kernel's id of the vCPU's thread, 0 before it runs. */
+pid_t machine_vcpu_thread_id(Machine *machine, unsigned id);
 const GuestMemory *machine_memory(const Machine *machine);
 
 /* Ends the guest from outside; returns when no vCPU runs any more. */

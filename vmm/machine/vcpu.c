@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #define KICK_SIGNAL SIGUSR1
 
@@ -173,6 +174,7 @@ static void *vcpu_main(void *argument)
 {
 	Vcpu *vcpu = argument;
 
+	atomic_store(&vcpu->thread_id, gettid());
 	while (run_state_may_enter(vcpu)) {
 		g_autoptr(GError) error = NULL;
 
