@@ -26,6 +26,15 @@ int cli_trouble(const char *format, ...)
 	return EXIT_TROUBLE;
 }
 
+void cli_warn(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+}
+
 int cli_error(const GError *error)
 {
 	cli_trouble("%s", error->message);

@@ -25,10 +25,16 @@ typedef struct Command {
 
 int cmd_run(int argc, char **argv);
 int cmd_host(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_pause(int argc, char **argv);
+int cmd_resume(int argc, char **argv);
+int cmd_quit(int argc, char **argv);
 
 /* Prints "umbra: MESSAGE" to stderr and returns EXIT_TROUBLE. */
 int cli_trouble(const char *format, ...) G_GNUC_PRINTF(1, 2);
-/* The same with an error's message. */
+/* The same for what is no reason to give up. */
+void cli_warn(const char *format, ...) G_GNUC_PRINTF(1, 2);
+/* Prints an error's message; returns the exit status that it means. */
 int cli_error(const GError *error);
 
 /*

@@ -11,6 +11,7 @@
 #include "base/layout.h"
 #include "base/parse.h"
 #include "cli/console.h"
+#include "cli/run_control.h"
 #include "inspect/machine_text.h"
 #include "machine/machine.h"
 
@@ -40,6 +41,7 @@ typedef struct Options {
 	char *cpus;
 	char *cet;
 	MachineConfig config;
+	RunControlConfig control;
 } Options;
 
 static void options_finish(Options *options)
@@ -47,6 +49,8 @@ static void options_finish(Options *options)
 	g_free(options->memory);
 	g_free(options->cpus);
 	g_free(options->cet);
+	g_free(options->control.name);
+	g_free(options->control.qmp);
 	g_free((char *)options->config.kvm_path);
 	g_free((char *)options->config.kernel);
 	g_free((char *)options->config.initrd);
@@ -89,6 +93,10 @@ static bool options_parse(Options *options, int argc, char **argv, GError **erro
 		{"cpus", 'p', 0, G_OPTION_ARG_STRING, &options->cpus, "vCPUs (default 1)", "N"},
 		{"cet", 0, 0, G_OPTION_ARG_STRING, &options->cet,
 		 "CET in the guest: what the host can, or refuse to start, or none", "auto|on|off"},
+		{"name", 'n', 0, G_OPTION_ARG_STRING, &options->control.name,
+		 "what other commands call this guest (default umbra-PID)", "NAME"},
+		{"qmp", 0, 0, G_OPTION_ARG_FILENAME, &options->control.qmp,
+		 "listen for QMP clients at this path too", "SOCKET"},
 		{"kvm", 0, 0, G_OPTION_ARG_FILENAME, &config->kvm_path,
 		 "KVM's device (default " KVM_DEFAULT_PATH ")", "PATH"},
 		{0},
@@ -116,12 +124,23 @@ static bool options_parse(Options *options, int argc, char **argv, GError **erro
 	return true;
 }
 
+/* Who ended the guest from outside: in words, and as QMP has it. */
+typedef struct StopCause {
+	const char *text;
+	const char *qmp_reason;
+} StopCause;
+
+static const StopCause by_escape_key = {"by the escape key", "host-ui"};
+static const StopCause by_signal = {"by a signal", "host-signal"};
+static const StopCause by_client = {"by a QMP client", "host-qmp-quit"};
+
 /* What the main loop knows. */
 typedef struct Session {
 	GMainLoop *loop;
 	Console *console;
 	Machine *machine;
-	const char *stopped_by; /* why machine_stop, if it came to that */
+	RunControl control;
+	const StopCause *stopped_by; /* why machine_stop, if it came to that */
 } Session;
 
 /* In the main loop, after a vCPU thread said that the guest ended. */
@@ -149,12 +168,20 @@ static size_t console_input(void *owner, const uint8_t *data, size_t length)
 	return taken;
 }
 
+static void stop(Session *session, const StopCause *cause)
+{
+	session->stopped_by = cause;
+	g_main_loop_quit(session->loop);
+}
+
 static void console_quit(void *owner)
 {
-	Session *session = owner;
+	stop(owner, &by_escape_key);
+}
 
-	session->stopped_by = "by the escape key";
-	g_main_loop_quit(session->loop);
+static void client_quit(void *owner)
+{
+	stop(owner, &by_client);
 }
 
 static void console_output_ready(void *owner)
@@ -168,10 +195,7 @@ static void console_output_ready(void *owner)
 
 static gboolean on_signal(void *owner)
 {
-	Session *session = owner;
-
-	session->stopped_by = "by a signal";
-	g_main_loop_quit(session->loop);
+	stop(owner, &by_signal);
 	return G_SOURCE_CONTINUE;
 }
 
@@ -180,7 +204,7 @@ static void report_end(const Session *session, const MachineEnd *end, const char
 	g_autofree char *registers = NULL;
 
 	if (end->kind == MACHINE_END_STOPPED) {
-		fprintf(stderr, "umbra: stopped %s\n", session->stopped_by);
+		fprintf(stderr, "umbra: stopped %s\n", session->stopped_by->text);
 		return;
 	}
 	fprintf(stderr, "umbra: %s", text);
@@ -204,20 +228,24 @@ static int status_of(const Session *session, const MachineEnd *end)
 }
 
 /* From here on the terminal is raw: every way out passes console_destroy. */
-static int run_guest(Session *session, GError **error)
+static int run_guest(Session *session, const RunControlConfig *control, GError **error)
 {
 	static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP};
 	const MachineEnd *end;
 
 	for (size_t i = 0; i < G_N_ELEMENTS(ending_signals); i++)
 		g_unix_signal_add(ending_signals[i], on_signal, session);
-	if (!console_start(session->console, error) ||
+	if (!run_control_start(&session->control, control, session->machine, client_quit, session,
+			       error) ||
+	    !console_start(session->console, error) ||
 	    !machine_start(session->machine, false, error))
 		return EXIT_TROUBLE;
 	g_main_loop_run(session->loop);
 	if (session->stopped_by)
 		machine_stop(session->machine);
 	end = machine_wait(session->machine);
+	run_control_announce_end(&session->control, end,
+				 session->stopped_by ? session->stopped_by->qmp_reason : NULL);
 	console_stop(session->console);
 	return status_of(session, end);
 }
@@ -249,8 +277,9 @@ int cmd_run(int argc, char **argv)
 	session.machine = machine_create(&options.config, &machine_sink, &error);
 	if (session.machine) {
 		serial_on_room(machine_console(session.machine), console_room, session.console);
-		status = run_guest(&session, &error);
+		status = run_guest(&session, &options.control, &error);
 	}
+	run_control_finish(&session.control);
 	machine_destroy(session.machine);
 	console_destroy(session.console);
 	g_main_loop_unref(session.loop);

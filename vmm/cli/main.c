@@ -9,6 +9,10 @@
 
 static const Command commands[] = {
 	{"run", "boot a guest, console on the terminal", cmd_run},
+	{"list", "the running guests", cmd_list},
+	{"pause", "stop a guest's processors", cmd_pause},
+	{"resume", "let a paused guest go on", cmd_resume},
+	{"quit", "end a guest", cmd_quit},
 	{"host", "what this host's KVM offers for CET, and why not more", cmd_host},
 };
 

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+/* How a running guest is reached from outside: its name, its control sockets. */
+#ifndef UMBRA_CLI_RUN_CONTROL_H
+#define UMBRA_CLI_RUN_CONTROL_H
+
+#include "control/guest.h"
+
+typedef struct RunControlConfig {
+	char *name; /* NULL: one is made up */
+	char *qmp;  /* path of a further socket, or NULL */
+} RunControlConfig;
+
+typedef struct RunControl {
+	ControlServer *server;
+	ControlGuest guest;
+	char *made_up_name;
+} RunControl;
+
+/*
+ * Opens the guest's sockets: from here on it answers as soon as the main loop
+ * runs, and is found by name. `quit` is what QMP's quit does. A guest that
+ * nobody gave a name runs without one if there is no place for it (a warning
+ * says so).
+ */
+bool run_control_start(RunControl *control, const RunControlConfig *config, Machine *machine,
+		       void (*quit)(void *owner), void *owner, GError **error);
+
+/* Tells clients how the guest ended, see control_guest_announce_end(). */
+void run_control_announce_end(const RunControl *control, const MachineEnd *end, const char *reason);
+
+/* Removes the sockets. All-zero is fine. */
+void run_control_finish(RunControl *control);
+
+#endif
