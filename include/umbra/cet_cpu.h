@@ -3,7 +3,12 @@
 #ifndef UMBRA_CET_CPU_H
 #define UMBRA_CET_CPU_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 enum CetFeature {
 	CET_FEATURE_SHSTK = 1u << 0,  /* shadow stacks, CPUID 7.0 ECX[7] */
@@ -20,11 +25,28 @@ typedef struct CetCpu {
 	uint32_t features;   /* of enum CetFeature */
 	uint8_t linear_bits; /* width of a linear address: 57 with CPUID 7.0 ECX[16], else 48 */
 	uint64_t xss;	     /* the bits of IA32_XSS that may be set, CPUID D.1 EDX:ECX */
+	bool ignores_msrs;   /* a host with kvm.ignore_msrs=Y; CPUID does not tell it */
 } CetCpu;
 
 struct kvm_cpuid2;
 
 /* Reads a CPUID list: a guest's own, or what KVM_GET_SUPPORTED_CPUID says of the host. */
 CetCpu cet_cpuid_features(const struct kvm_cpuid2 *cpuid);
+
+/*
+ * Takes every trace of CET out of `cpuid` in place: SHSTK (7.0 ECX[7]), IBT (7.0
+ * EDX[20]), supervisor shadow stacks (7.1 EDX[18]), the two supervisor states in
+ * D.1 ECX[12:11] and their subleaves D.11 and D.12, which are removed; the size in
+ * D.1 EBX becomes that of the states that remain. KVM then refuses CR4.CET, the
+ * XSS bits and the registers to this vCPU by itself (arch/x86/kvm/cpuid.c).
+ *
+ * Show a guest both features or neither where the host has both: once one is shown,
+ * KVM no longer intercepts the registers, and the guest may write the other's bits.
+ */
+void cet_cpuid_hide(struct kvm_cpuid2 *cpuid);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

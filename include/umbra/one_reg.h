@@ -27,7 +27,4 @@
 #define UMBRA_ONE_REG_TYPE(id)	(((id) >> 32) & 0xffULL)
 #define UMBRA_ONE_REG_INDEX(id) ((id)&0xffffffffULL)
 
-/* struct kvm_reg_list, KVM_GET_REG_LIST and the two ioctls are in every linux/kvm.h we build
- * with; what may be absent is only their meaning on x86. KVM_CAP_ONE_REG is 1 where it exists. */
-
 #endif
