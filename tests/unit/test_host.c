@@ -381,6 +381,8 @@ static void test_json(void)
 	g_assert_true(json_object_get_boolean(member(cet, "shstk")));
 	g_assert_true(json_object_get_boolean(member(cet, "ibt")));
 	g_assert_true(json_object_get_boolean(member(cet, "guest_ssp")));
+	g_assert_cmpstr(json_object_get_string(member(cet, "registers")), ==,
+			"[ \"u_cet\", \"guest_ssp\" ]");
 	g_assert_cmpuint(json_object_array_length(member(root, "missing")), ==, 0);
 	json_object_put(root);
 }

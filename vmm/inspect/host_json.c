@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "inspect/host_text.h"
 
+#include "umbra/cet.h"
+
 #include <json-c/json.h>
 
 typedef struct json_object Json;
@@ -112,8 +114,13 @@ static Json *cpu_json(const HostCpu *cpu)
 static Json *cet_json(const HostInfo *info)
 {
 	bool usable = info->access == HOST_KVM_USABLE;
+	uint32_t served = usable ? host_info_registers(info) : 0;
 	Json *object = json_object_new_object();
+	Json *registers = json_object_new_array();
 
+	for (unsigned i = 0; i < CET_N_REGS; i++)
+		if (served & 1u << i)
+			json_object_array_add(registers, json_text(cet_registers[i].name));
 	json_object_object_add(
 		object, "shstk",
 		json_object_new_boolean(usable && info->cet.features & CET_FEATURE_SHSTK));
@@ -122,6 +129,7 @@ static Json *cet_json(const HostInfo *info)
 		json_object_new_boolean(usable && info->cet.features & CET_FEATURE_IBT));
 	json_object_object_add(object, "guest_ssp",
 			       json_object_new_boolean(usable && info->guest_ssp));
+	json_object_object_add(object, "registers", registers);
 	return object;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "inspect/host_text.h"
 
+#include "umbra/cet.h"
+
 #include <string.h>
 
 static const char *yes_no(bool yes)
@@ -23,11 +25,18 @@ static void add_kvm(GString *text, const HostInfo *info)
 
 static void add_cet(GString *text, const HostInfo *info)
 {
+	uint32_t registers = host_info_registers(info);
+
 	g_string_append_printf(text, "shstk      %s\n",
 			       yes_no(info->cet.features & CET_FEATURE_SHSTK));
 	g_string_append_printf(text, "ibt        %s\n",
 			       yes_no(info->cet.features & CET_FEATURE_IBT));
 	g_string_append_printf(text, "guest_ssp  %s\n", yes_no(info->guest_ssp));
+	g_string_append(text, "registers ");
+	for (unsigned i = 0; i < CET_N_REGS; i++)
+		if (registers & 1u << i)
+			g_string_append_printf(text, " %s", cet_registers[i].name);
+	g_string_append(text, registers ? "\n" : " none\n");
 	g_string_append_printf(text, "xss        0x%" G_GINT64_MODIFIER "x\n", info->cet.xss);
 	g_string_append_printf(text, "addresses  %u bits\n", info->cet.linear_bits);
 }

@@ -99,6 +99,7 @@ static bool probe_cpuid(HostInfo *info, const KvmSystem *kvm, GError **error)
 	xstate = cet_cpuid_find(info->cpuid, 0xd, 0);
 	info->xcr0 = xstate ? (uint64_t)xstate->edx << 32 | xstate->eax : 1;
 	info->cet = cet_cpuid_features(info->cpuid);
+	info->cet.ignores_msrs = host_info_is(info, HOST_PARAMETER_KVM_IGNORE_MSRS, true);
 	return true;
 }
 

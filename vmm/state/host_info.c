@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "state/host_info.h"
 
+#include "umbra/cet.h"
+
 /* Numbers as in linux/kvm.h; the ones after 6.1 are spelled out, older headers lack them. */
 const HostCapability host_capabilities[HOST_N_CAPABILITIES] = {
 	{"one_reg", KVM_CAP_ONE_REG},
@@ -66,6 +68,27 @@ int host_info_capability(const HostInfo *info, int number)
 		if (host_capabilities[i].number == number)
 			return info->capabilities[i];
 	return 0;
+}
+
+bool host_info_is(const HostInfo *info, HostParameter parameter, bool value)
+{
+	/* Kernels print booleans as Y and N, and integers used as such as 1 and 0. */
+	const char *text = info->parameters[parameter];
+
+	if (!text)
+		return false;
+	return text[0] == (value ? 'Y' : 'N') || text[0] == (value ? '1' : '0');
+}
+
+uint32_t host_info_registers(const HostInfo *info)
+{
+	uint32_t registers = info->guest_ssp ? 1u << CET_GUEST_SSP : 0;
+
+	for (unsigned i = 0; i < CET_N_REGS; i++)
+		for (unsigned j = 0; j < info->n_msrs; j++)
+			if (cet_registers[i].msr && cet_registers[i].msr == info->msrs[j])
+				registers |= 1u << i;
+	return registers;
 }
 
 bool host_info_has_cet(const HostInfo *info)

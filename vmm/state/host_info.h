@@ -84,6 +84,12 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(HostInfo, host_info_finish)
 /* A capability's value by its number; 0 for one that host_capabilities does not list. */
 int host_info_capability(const HostInfo *info, int number);
 
+/* Does a boolean parameter exist and have this value? */
+bool host_info_is(const HostInfo *info, HostParameter parameter, bool value);
+
+/* The CET registers that KVM serves here, as bits 1 << CetReg. */
+uint32_t host_info_registers(const HostInfo *info);
+
 /* Can a guest here have shadow stacks whose whole state can be saved and restored? */
 bool host_info_has_cet(const HostInfo *info);
 

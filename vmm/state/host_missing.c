@@ -39,14 +39,6 @@ typedef struct Cause {
 	const char *remedy;
 } Cause;
 
-static bool is(const HostInfo *info, HostParameter parameter, char value)
-{
-	/* Kernels print booleans as Y and N, and some as 1 and 0. */
-	const char *text = info->parameters[parameter];
-
-	return text && (text[0] == value || text[0] == (value == 'Y' ? '1' : '0'));
-}
-
 static bool intel(const HostInfo *info)
 {
 	return g_strcmp0(info->backend, "kvm_intel") == 0;
@@ -116,23 +108,23 @@ static bool other_backend(const HostInfo *info)
 
 static bool intel_cet_off(const HostInfo *info)
 {
-	return intel(info) && is(info, HOST_PARAMETER_INTEL_CET, 'N');
+	return intel(info) && host_info_is(info, HOST_PARAMETER_INTEL_CET, false);
 }
 
 static bool intel_ept_off(const HostInfo *info)
 {
-	return intel(info) && is(info, HOST_PARAMETER_INTEL_EPT, 'N');
+	return intel(info) && host_info_is(info, HOST_PARAMETER_INTEL_EPT, false);
 }
 
 static bool intel_restricted(const HostInfo *info)
 {
-	return intel(info) && is(info, HOST_PARAMETER_INTEL_UNRESTRICTED_GUEST, 'N') &&
+	return intel(info) && host_info_is(info, HOST_PARAMETER_INTEL_UNRESTRICTED_GUEST, false) &&
 	       !intel_ept_off(info);
 }
 
 static bool amd_npt_off(const HostInfo *info)
 {
-	return amd(info) && is(info, HOST_PARAMETER_AMD_NPT, 'N');
+	return amd(info) && host_info_is(info, HOST_PARAMETER_AMD_NPT, false);
 }
 
 static bool smaller_maxphyaddr(const HostInfo *info)
