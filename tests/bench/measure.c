@@ -6,6 +6,7 @@
  * that the figures are instruction counts, waiting included.
  *
  *   measure [--marker TEXT] [--ram MIB] [--timeout SECONDS] -- COMMAND…
+ *   measure --calibrate
  *
  * Prints one line of key=value: start (exec to marker), end (marker to the end
  * of the process), exits (VM exits until the marker, from KVM's debugfs),
@@ -167,8 +168,26 @@ static bool measure(Measurement *m, char **argv)
 	return seen;
 }
 
+/* 20 million instructions, in counts of the clock: more means that others ran meanwhile. */
+static int calibrate(void)
+{
+	const double instructions = 20e6;
+	uint64_t n = 10000000;
+	uint64_t start = __rdtsc();
+
+	__asm__ volatile("1: dec %0\n\tjnz 1b" : "+r"(n));
+	uint64_t count = __rdtsc() - start;
+
+	printf("calibrate count=%llu drift=%.4f\n", (unsigned long long)count,
+	       (double)count / instructions - 1);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 2 && strcmp(argv[1], "--calibrate") == 0)
+		return calibrate();
+
 	Measurement m = {.marker = "MARK", .timeout = 120, .exits = -1, .rss_kib = -1};
 	int at = 1;
 
