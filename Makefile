@@ -15,6 +15,7 @@ all: setup
 setup:
 	@tools/setup
 
+demo: export UMBRA_STARTED := $(shell date +%s)
 demo: all
 	@tools/demo
 
@@ -36,9 +37,11 @@ format: setup
 bench: all
 	@tests/bench/run
 
-# PREFIX is meson's prefix; DESTDIR works as usual.
+# PREFIX and DESTDIR as everywhere.
+PREFIX ?= /usr/local
 install: all
-	@meson install -C build --no-rebuild
+	@meson configure build -Dprefix="$(PREFIX)"
+	@meson install -C build
 
 clean:
 	rm -rf build build-clang build-san
