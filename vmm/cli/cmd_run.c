@@ -2,16 +2,14 @@
 /*
  * umbra run: options → machine → main loop → how it ended.
  *
- * The main thread owns the terminal, signals and (later) the control socket;
+ * The main thread owns the terminal, signals and the control socket;
  * vCPU threads touch the console only through console_write().
  */
 #include "cli/cli.h"
 
-#include "base/error.h"
-#include "base/layout.h"
-#include "base/parse.h"
 #include "cli/console.h"
 #include "cli/run_control.h"
+#include "cli/run_options.h"
 #include "inspect/machine_text.h"
 #include "machine/machine.h"
 
@@ -35,94 +33,6 @@ static const struct {
 	{MACHINE_END_FAIL_ENTRY, 5, "KVM cannot enter the guest"},
 	{MACHINE_END_FAILED, 5, "the guest cannot go on"},
 };
-
-typedef struct Options {
-	char *memory;
-	char *cpus;
-	char *cet;
-	MachineConfig config;
-	RunControlConfig control;
-} Options;
-
-static void options_finish(Options *options)
-{
-	g_free(options->memory);
-	g_free(options->cpus);
-	g_free(options->cet);
-	g_free(options->control.name);
-	g_free(options->control.qmp);
-	g_free((char *)options->config.kvm_path);
-	g_free((char *)options->config.kernel);
-	g_free((char *)options->config.initrd);
-	g_free((char *)options->config.cmdline);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_finish)
-
-static bool parse_cet(const char *text, CetPolicy *ret_policy, GError **error)
-{
-	static const char *const names[] = {
-		[CET_POLICY_AUTO] = "auto",
-		[CET_POLICY_ON] = "on",
-		[CET_POLICY_OFF] = "off",
-	};
-
-	for (unsigned i = 0; i < G_N_ELEMENTS(names); i++)
-		if (strcmp(text, names[i]) == 0) {
-			*ret_policy = (CetPolicy)i;
-			return true;
-		}
-	return umbra_fail(error, UMBRA_ERROR_USAGE, "--cet: '%s' is none of auto, on, off", text);
-}
-
-static bool options_parse(Options *options, int argc, char **argv, GError **error)
-{
-	MachineConfig *config = &options->config;
-	const GOptionEntry entries[] = {
-		{"kernel", 'k', 0, G_OPTION_ARG_FILENAME, &config->kernel,
-		 "bzImage or uncompressed ELF kernel", "FILE"},
-		{"initrd", 'i', 0, G_OPTION_ARG_FILENAME, &config->initrd, "initial RAM disk",
-		 "FILE"},
-		{"initramfs", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME, &config->initrd, NULL,
-		 NULL},
-		{"cmdline", 'c', 0, G_OPTION_ARG_STRING, &config->cmdline, "kernel command line",
-		 "STR"},
-		{"append", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &config->cmdline, NULL,
-		 NULL},
-		{"memory", 'm', 0, G_OPTION_ARG_STRING, &options->memory,
-		 "RAM, 64M to 4T (default 512M)", "SIZE"},
-		{"cpus", 'p', 0, G_OPTION_ARG_STRING, &options->cpus, "vCPUs (default 1)", "N"},
-		{"cet", 0, 0, G_OPTION_ARG_STRING, &options->cet,
-		 "CET in the guest: what the host can, or refuse to start, or none", "auto|on|off"},
-		{"name", 'n', 0, G_OPTION_ARG_STRING, &options->control.name,
-		 "what other commands call this guest (default umbra-PID)", "NAME"},
-		{"qmp", 0, 0, G_OPTION_ARG_FILENAME, &options->control.qmp,
-		 "listen for QMP clients at this path too", "SOCKET"},
-		{"kvm", 0, 0, G_OPTION_ARG_FILENAME, &config->kvm_path,
-		 "KVM's device (default " KVM_DEFAULT_PATH ")", "PATH"},
-		{0},
-	};
-	uint64_t cpus = 1;
-
-	config->memory = 512 * LAYOUT_MIB;
-	if (!cli_parse(&argc, &argv, entries, "--kernel FILE [OPTION…]",
-		       "Boots a guest with its console on this terminal (Ctrl-A h for help).", 1,
-		       error))
-		return false;
-	if (!config->kernel)
-		return umbra_fail(error, UMBRA_ERROR_USAGE, "run: no kernel: give --kernel FILE");
-	if (options->memory && !parse_size("--memory", options->memory, &config->memory, error))
-		return false;
-	if (options->cpus && !parse_uint("--cpus", options->cpus, 1, LAYOUT_CPUS_MAX, &cpus, error))
-		return false;
-	if (options->cet && !parse_cet(options->cet, &config->cet, error))
-		return false;
-	config->cpus = (unsigned)cpus;
-	if (!config->kvm_path)
-		config->kvm_path = g_strdup(KVM_DEFAULT_PATH);
-	if (!config->cmdline)
-		config->cmdline = g_strdup("");
-	return true;
-}
 
 /* Who ended the guest from outside: in words, and as QMP has it. */
 typedef struct StopCause {
@@ -252,12 +162,12 @@ static int run_guest(Session *session, const RunControlConfig *control, GError *
 
 int cmd_run(int argc, char **argv)
 {
-	g_auto(Options) options = {0};
+	g_auto(RunOptions) options = {0};
 	g_autoptr(GError) error = NULL;
 	Session session = {0};
 	int status = EXIT_TROUBLE;
 
-	if (!options_parse(&options, argc, argv, &error))
+	if (!run_options_parse(&options, argc, argv, &error))
 		return cli_error(error);
 	ConsoleSinks console_sinks = {
 		.input = console_input,
