@@ -8,6 +8,7 @@
 #include "boot/boot.h"
 #include "boot_images.h"
 
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -146,11 +147,12 @@ typedef struct BootTest {
 	void (*test)(Fixture *, gconstpointer);
 } BootTest;
 
-static inline int run_boot_tests(int argc, char **argv, const BootTest *tests, size_t n_tests)
+static inline int run_boot_tests(int argc, char **argv, const BootTest *tests, size_t n_tests,
+				 const char *cache_home)
 {
 	g_test_init(&argc, &argv, NULL);
 	/* No kernel of a test belongs into the user's cache. */
-	g_setenv("XDG_CACHE_HOME", "/nonexistent", TRUE);
+	g_setenv("XDG_CACHE_HOME", cache_home, TRUE);
 	for (size_t i = 0; i < n_tests; i++) {
 		g_autofree char *path = g_strconcat("/boot/", tests[i].name, NULL);
 

@@ -190,5 +190,5 @@ int main(int argc, char **argv)
 		{"own-entry", test_own_entry},
 	};
 
-	return run_boot_tests(argc, argv, tests, G_N_ELEMENTS(tests));
+	return run_boot_tests(argc, argv, tests, G_N_ELEMENTS(tests), "/dev/null");
 }

@@ -184,5 +184,5 @@ int main(int argc, char **argv)
 		{"cmdline", test_cmdline},
 	};
 
-	return run_boot_tests(argc, argv, tests, G_N_ELEMENTS(tests));
+	return run_boot_tests(argc, argv, tests, G_N_ELEMENTS(tests), "/dev/null");
 }

@@ -11,7 +11,7 @@ static bool parse(const uint8_t *image, size_t size, ElfImage *ret, GError **err
 	g_autofree uint8_t *copy = g_memdup2(image, size);
 	BootFile file;
 
-	boot_file_init_bytes(&file, "k.elf", copy, size);
+	boot_file_init_bytes(&file, "k.elf", copy, size, 0);
 	return elf_parse(&file, ret, error);
 }
 
@@ -158,7 +158,7 @@ static void test_load(void)
 	uint8_t *at;
 
 	make_elf(image);
-	boot_file_init_bytes(&file, "k.elf", image, sizeof(image));
+	boot_file_init_bytes(&file, "k.elf", image, sizeof(image), 0);
 	g_assert_true(elf_parse(&file, &elf, &error));
 	g_assert_true(elf_load(&elf, &file, memory, &error));
 	at = guest_memory_at(memory, 0x1000000, 0x1000);
@@ -196,7 +196,7 @@ static void test_does_not_fit(void)
 		make_elf(image);
 		put(image, ELF_PROGRAM1 + 24, 8, rows[i].gpa);
 		put(image, ELF_PROGRAM1 + 40, 8, rows[i].memsz);
-		boot_file_init_bytes(&file, "k.elf", image, sizeof(image));
+		boot_file_init_bytes(&file, "k.elf", image, sizeof(image), 0);
 		g_assert_true(elf_parse(&file, &elf, &error));
 		g_assert_false(elf_load(&elf, &file, memory, &error));
 		g_assert_error(error, UMBRA_ERROR, rows[i].code);

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/layout.h"
 #include "boot/bzimage.h"
+#include "boot/cache.h"
 #include "boot/elf.h"
 #include "boot/entry.h"
 #include "boot/info.h"
@@ -12,7 +13,6 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* What is known once the kernel is in memory. */
 typedef struct Kernel {
@@ -56,20 +56,19 @@ static bool load_elf(const BootFile *file, GuestMemory *memory, Kernel *kernel, 
 static bool load_unpacked(const BzImage *image, Packing packing, const BootFile *file,
 			  GuestMemory *memory, Kernel *kernel, GError **error)
 {
-	BootFile unpacked;
-	uint64_t size;
-	void *bytes;
-	bool ok;
+	g_auto(BootFile) unpacked = BOOT_FILE_NONE;
+	bool cached = cache_find(file, &unpacked);
 
-	if (!unpack(file, packing, image->payload_offset, image->payload_size, &bytes, &size,
-		    error))
+	if (!cached &&
+	    !unpack(file, packing, image->payload_offset, image->payload_size, &unpacked, error))
 		return false;
-	boot_file_init_bytes(&unpacked, file->path, bytes, size);
-	ok = load_elf(&unpacked, memory, kernel, error);
-	munmap(bytes, size);
-	if (ok)
-		kernel->entry.via = "bzImage, unpacked by umbra";
-	return ok;
+	if (!load_elf(&unpacked, memory, kernel, error))
+		return false;
+	/* Only what proved to be a kernel is worth keeping. */
+	if (!cached)
+		cache_store(file, unpacked.bytes, unpacked.size);
+	kernel->entry.via = cached ? "bzImage, unpacked before" : "bzImage, unpacked by umbra";
+	return true;
 }
 
 static bool load_bzimage(const BootFile *file, GuestMemory *memory, Kernel *kernel, GError **error)

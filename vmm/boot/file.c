@@ -2,12 +2,17 @@
 #include "boot/file.h"
 
 #include "base/error.h"
+#include "base/layout.h"
+#include "boot/pages.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+#define WINDOW (16 * LAYOUT_MIB) /* of a file that is mapped at a time */
 
 bool boot_file_open(BootFile *file, const char *what, const char *path, GError **error)
 {
@@ -30,9 +35,16 @@ bool boot_file_open(BootFile *file, const char *what, const char *path, GError *
 	return true;
 }
 
-void boot_file_init_bytes(BootFile *file, const char *path, const void *bytes, uint64_t size)
+void boot_file_init_bytes(BootFile *file, const char *path, const void *bytes, uint64_t size,
+			  uint64_t mapped)
 {
-	*file = (BootFile){.path = path, .size = size, .fd = -1, .bytes = bytes};
+	*file = (BootFile){
+		.path = path,
+		.size = size,
+		.fd = -1,
+		.bytes = bytes,
+		.mapped = mapped,
+	};
 }
 
 void boot_file_finish(BootFile *file)
@@ -40,6 +52,9 @@ void boot_file_finish(BootFile *file)
 	if (file->fd >= 0)
 		close(file->fd);
 	file->fd = -1;
+	if (file->mapped > 0)
+		munmap((void *)file->bytes, file->mapped);
+	file->mapped = 0;
 }
 
 bool boot_file_holds(const BootFile *file, uint64_t offset, uint64_t length)
@@ -83,14 +98,60 @@ bool boot_file_read(const BootFile *file, uint64_t offset, void *to, uint64_t le
 	return read_fd(file, offset, to, length, error);
 }
 
+/* Whole pages of zeros are skipped; what is left over at the end is copied as it is. */
+static void copy(uint8_t *to, const uint8_t *from, uint64_t length)
+{
+	uint64_t pages = length & ~(PAGE_BYTES - 1), start, end = 0;
+
+	while (pages_next_run(from, pages, end, &start, &end))
+		memcpy(to + start, from + start, end - start);
+	memcpy(to + pages, from + pages, length - pages);
+}
+
+/*
+ * A file is mapped, a window at a time: that spares a copy. Populating first
+ * turns what would be a signal at the first touch (the file ends early, the
+ * disk fails) into an error.
+ */
+static bool copy_window(const BootFile *file, uint64_t offset, uint64_t length, uint8_t *to,
+			GError **error)
+{
+	uint64_t skip = offset % PAGE_BYTES;
+	uint8_t *window =
+		mmap(NULL, skip + length, PROT_READ, MAP_PRIVATE, file->fd, (off_t)(offset - skip));
+	struct stat now;
+	bool ok;
+
+	if (window == MAP_FAILED)
+		return umbra_fail_errno(error, errno, "cannot map '%s'", file->path);
+	ok = madvise(window, skip + length, MADV_POPULATE_READ) == 0 &&
+	     fstat(file->fd, &now) == 0 && (uint64_t)now.st_size >= offset + length;
+	if (ok)
+		copy(to, window + skip, length);
+	munmap(window, skip + length);
+	/* Whatever the reason, reading meets it again and can name it. */
+	return ok || read_fd(file, offset, to, length, error);
+}
+
 bool boot_file_load(const BootFile *file, uint64_t offset, uint64_t length, GuestMemory *memory,
 		    uint64_t gpa, GError **error)
 {
-	void *to = guest_memory_at(memory, gpa, length);
+	uint8_t *to = guest_memory_at(memory, gpa, length);
+	uint64_t done = 0;
 
-	if (!to)
-		return umbra_fail(error, UMBRA_ERROR_USAGE,
-				  "'%s': %" PRIu64 " bytes at 0x%" PRIx64 " are not in memory",
-				  file->path, length, gpa);
-	return boot_file_read(file, offset, to, length, error);
+	if (!to || !boot_file_holds(file, offset, length))
+		return umbra_fail(error, UMBRA_ERROR_INPUT,
+				  "'%s': %" PRIu64 " bytes from byte %" PRIu64
+				  " do not go to address 0x%" PRIx64,
+				  file->path, length, offset, gpa);
+	if (file->bytes)
+		copy(to, file->bytes + offset, length);
+	while (!file->bytes && done < length) {
+		uint64_t part = MIN(length - done, WINDOW);
+
+		if (!copy_window(file, offset + done, part, to + done, error))
+			return false;
+		done += part;
+	}
+	return true;
 }

@@ -16,6 +16,7 @@ typedef struct BootFile {
 	uint64_t size;	      /* bytes */
 	int fd;		      /* -1 if the bytes are in memory */
 	const uint8_t *bytes; /* NULL if they are in a file */
+	uint64_t mapped;      /* length of the mapping at `bytes` that belongs to this BootFile */
 	struct stat stat;     /* of a file */
 } BootFile;
 
@@ -25,7 +26,10 @@ typedef struct BootFile {
  * UMBRA_ERROR_FAILED or UMBRA_ERROR_INPUT.
  */
 bool boot_file_open(BootFile *file, const char *what, const char *path, GError **error);
-void boot_file_init_bytes(BootFile *file, const char *path, const void *bytes, uint64_t size);
+
+/* `mapped` is the length of the mapping that starts at `bytes` and is given away, or 0. */
+void boot_file_init_bytes(BootFile *file, const char *path, const void *bytes, uint64_t size,
+			  uint64_t mapped);
 void boot_file_finish(BootFile *file);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(BootFile, boot_file_finish)
 
@@ -43,8 +47,8 @@ bool boot_file_read(const BootFile *file, uint64_t offset, void *to, uint64_t le
 		    GError **error);
 
 /*
- * Copies bytes into fresh guest memory, which the caller has found to be RAM.
- * Pages that hold only zeros may be left untouched.
+ * Copies bytes into fresh guest memory. Pages that hold only zeros are left
+ * untouched there: memory that nobody touches costs nothing.
  */
 bool boot_file_load(const BootFile *file, uint64_t offset, uint64_t length, GuestMemory *memory,
 		    uint64_t gpa, GError **error);

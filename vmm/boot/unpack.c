@@ -110,8 +110,8 @@ Packing unpack_packing(const BootFile *file, uint64_t offset)
 	return PACKING_UNKNOWN;
 }
 
-bool unpack(const BootFile *file, Packing packing, uint64_t offset, uint64_t size, void **ret_bytes,
-	    uint64_t *ret_size, GError **error)
+bool unpack(const BootFile *file, Packing packing, uint64_t offset, uint64_t size,
+	    BootFile *ret_file, GError **error)
 {
 	g_autofree uint8_t *piece = g_malloc(PIECE);
 	Input input = {.file = file, .offset = offset, .left = size, .piece = piece};
@@ -140,7 +140,6 @@ bool unpack(const BootFile *file, Packing packing, uint64_t offset, uint64_t siz
 		munmap(to, unpacked);
 		return false;
 	}
-	*ret_bytes = to;
-	*ret_size = unpacked;
+	boot_file_init_bytes(ret_file, file->path, to, unpacked, unpacked);
 	return true;
 }

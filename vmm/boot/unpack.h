@@ -15,10 +15,10 @@ Packing unpack_packing(const BootFile *file, uint64_t offset);
 
 /*
  * Unpacks [offset, offset + size) of `file`; the last four bytes say how much
- * comes out, which is checked. The result is an anonymous mapping that the
- * caller unmaps. UMBRA_ERROR_INPUT if the payload is damaged.
+ * comes out, which is checked. The result is in memory, padded to a page with
+ * zeros. UMBRA_ERROR_INPUT if the payload is damaged.
  */
-bool unpack(const BootFile *file, Packing packing, uint64_t offset, uint64_t size, void **ret_bytes,
-	    uint64_t *ret_size, GError **error);
+bool unpack(const BootFile *file, Packing packing, uint64_t offset, uint64_t size,
+	    BootFile *ret_file, GError **error);
 
 #endif
