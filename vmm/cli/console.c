@@ -121,13 +121,19 @@ static void offer_input(Console *console)
 }
 
 static gboolean on_input(gint fd, GIOCondition condition, gpointer owner);
+static gboolean on_background_check(gpointer owner);
 
-/* Reads on if nothing is left to give to the guest; from a terminal in any case. */
+/*
+ * Reads on if nothing is left to give to the guest; from a terminal in any case.
+ * In the background what is typed is another's, and no event tells of the return.
+ */
 static void watch_input(Console *console)
 {
 	if (console->input_ended || console->input_source || console->background_source)
 		return;
-	if (console->typed->len == 0 || console->input_is_terminal)
+	if (console->input_is_terminal && !terminal_ours())
+		console->background_source = g_timeout_add_seconds(1, on_background_check, console);
+	else if (console->input_is_terminal || console->typed->len == 0)
 		console->input_source = g_unix_fd_add(console->input, G_IO_IN, on_input, console);
 }
 
@@ -142,19 +148,10 @@ static gboolean on_background_check(gpointer owner)
 	return G_SOURCE_REMOVE;
 }
 
-static gboolean on_input(gint fd, GIOCondition condition G_GNUC_UNUSED, gpointer owner)
+static void read_input(Console *console)
 {
-	Console *console = owner;
 	uint8_t bytes[READ_SIZE];
-
-	console->input_source = 0;
-	/* In the background what is typed is another's, and no event tells of our return. */
-	if (console->input_is_terminal && !terminal_ours()) {
-		console->background_source = g_timeout_add_seconds(1, on_background_check, console);
-		return G_SOURCE_REMOVE;
-	}
-
-	ssize_t n = read(fd, bytes, sizeof(bytes));
+	ssize_t n = read(console->input, bytes, sizeof(bytes));
 
 	if (n > 0 && console->input_is_terminal)
 		take_keys(console, bytes, (size_t)n);
@@ -163,6 +160,16 @@ static gboolean on_input(gint fd, GIOCondition condition G_GNUC_UNUSED, gpointer
 	else if (n == 0 || (errno != EINTR && errno != EAGAIN))
 		console->input_ended = true;
 	offer_input(console);
+}
+
+static gboolean on_input(gint fd G_GNUC_UNUSED, GIOCondition condition G_GNUC_UNUSED,
+			 gpointer owner)
+{
+	Console *console = owner;
+
+	console->input_source = 0;
+	if (!console->input_is_terminal || terminal_ours())
+		read_input(console);
 	watch_input(console);
 	return G_SOURCE_REMOVE;
 }

@@ -84,8 +84,8 @@ static bool wait_writable(const ConsoleOutput *output, int timeout_ms)
 {
 	struct pollfd item = {.fd = output->fd, .events = POLLOUT};
 
-	/* An error counts as writable: the write will name it. */
-	return poll(&item, 1, timeout_ms) != 0;
+	/* An error counts as writable: the write will name it. poll() is silent on -1. */
+	return output->fd < 0 || poll(&item, 1, timeout_ms) != 0;
 }
 
 /* write(), as if the descriptor had O_NONBLOCK. */
