@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The emulated CET machine; docs/lab.md tells how the pieces fit."""

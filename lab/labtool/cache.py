@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""The cache outside the tree: entries are complete or not there.
+
+An entry is a directory. It is filled under a temporary name and renamed when it is
+whole, so a reader needs no lock; fillers of one entry wait for each other.
+"""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import shutil
+import tempfile
+
+
+def root():
+    """The cache directory, created if need be."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    path = pathlib.Path(base) / "umbra" / "lab"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextlib.contextmanager
+def locked(name):
+    """Hold the lock `name`, for as long as the cache is being changed there."""
+    directory = root() / "locks"
+    directory.mkdir(exist_ok=True)
+    with open(directory / name.replace("/", "-"), "w", encoding="ascii") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def scratch(parent):
+    """A temporary directory beside the entries, gone afterwards."""
+    parent.mkdir(parents=True, exist_ok=True)
+    path = pathlib.Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def entry(path, fill):
+    """Return the directory `path`, made by `fill(directory)` if it is not there."""
+    if path.is_dir():
+        return path
+    with locked(str(path.relative_to(root()))):
+        if not path.is_dir():
+            with scratch(path.parent) as new:
+                fill(new)
+                new.chmod(0o755)
+                # fill() owns `new` alone; from here on the entry is whole.
+                new.rename(path)
+                new.mkdir()
+    return path
+
+
+def point(link, target):
+    """Make the symbolic link `link` name `target`, in one step."""
+    with tempfile.TemporaryDirectory(dir=link.parent, prefix=".new-") as directory:
+        new = pathlib.Path(directory) / "link"
+        new.symlink_to(target)
+        new.replace(link)
+
+
+def keep_newest(parent, count):
+    """Remove all but the `count` entries of `parent` that were used last."""
+    entries = [path for path in parent.iterdir()
+               if path.is_dir() and not path.is_symlink() and not path.name.startswith(".")]
+    entries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in entries[count:]:
+        shutil.rmtree(path, ignore_errors=True)

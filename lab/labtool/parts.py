@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""The parts the lab is made of, and where each comes from.
+
+A set is what is fetched and cached together; a part is a file or directory in one. A set lives
+in sets/NAME/VERSION, the link sets/NAME/current names the one in use, so that a run keeps
+working while `lab/fetch --update` brings a newer one.
+"""
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+
+from . import cache
+from .archive import Archive, require
+from .errors import LabError
+
+LIBRARIES = r"lib[a-z0-9]"
+# Kernel series: the suite it is in, and how its builds for that suite are marked.
+KERNELS = {
+    "7.3": ("trixie-backports", "deb13"),
+    "6.18": ("trixie-backports", "deb13"),
+    "6.17": ("trixie-backports", "deb13"),
+    "6.12": ("bookworm-backports", "deb12"),
+}
+
+
+@dataclass(frozen=True)
+class Set:
+    """`packages` (or the newest match of `newest`), plus dependencies that match `also`."""
+    suite: str
+    packages: tuple = ()
+    newest: str = ""
+    also: str = r"$^"
+
+
+def _kernel(series):
+    suite, mark = KERNELS[series]
+    version = re.escape(series) + rf"\.\d+\+{mark}(\.\d+)?-cloud-amd64"
+    return Set(suite, newest=f"linux-image-{version}",
+               also=r"linux-(image|binary|modules|base)-\d")
+
+
+SETS = {
+    "emulator": Set("trixie", ("bochs", "bochs-term", "bochsbios", "vgabios"), also=LIBRARIES),
+    "boot": Set("trixie", ("isolinux", "syslinux-common", "xorriso"), also=LIBRARIES),
+    "busybox": Set("trixie", ("busybox-static",)),
+    **{f"kernel-{series}": _kernel(series) for series in KERNELS},
+    "qemu": Set("trixie-backports", ("qemu-system-x86", "qemu-system-data", "seabios"),
+                also=LIBRARIES),
+}
+
+# What a plain `lab/fetch` brings: all that `lab/run` without options uses.
+DEFAULT_SETS = ("emulator", "boot", "busybox", "kernel-7.3")
+
+QEMU_WRAPPER = """\
+#!/bin/sh
+# Runs this part's program with this part's libraries, wherever the part was put.
+here=$(dirname "$(readlink -f "$0")")
+root=$(dirname "$here")
+lib="$root/usr/lib/x86_64-linux-gnu"
+exec "$root/usr/lib64/ld-linux-x86-64.so.2" --argv0 "$0" --library-path "$lib" \\
+    "$root/usr/bin/$(basename "$0")" -L "$root/usr/share/qemu" -L "$root/usr/share/seabios" "$@"
+"""
+
+
+def _finish_qemu(directory):
+    """Add bin/ with wrappers that find libraries and firmware inside the part."""
+    binaries = directory / "bin"
+    binaries.mkdir()
+    for program in (directory / "usr" / "bin").glob("qemu-system-*"):
+        wrapper = binaries / program.name
+        wrapper.write_text(QEMU_WRAPPER, encoding="utf-8")
+        wrapper.chmod(0o755)
+
+
+FINISH = {"qemu": _finish_qemu}
+
+
+def _fill(name, archive):
+    """Fetch the set `name` and make it the current one; return its directory."""
+    rule = SETS[name]
+    packages = rule.packages or (archive.newest(rule.newest),)
+    chosen = archive.resolve(packages, rule.suite, rule.also)
+    version = hashlib.sha256("\n".join(chosen).encode()).hexdigest()[:16]
+
+    def fill(new):
+        archive.say(f"fetching {name} ({len(chosen)} packages)")
+        archive.unpack(chosen, new)
+        FINISH.get(name, lambda directory: None)(new)
+        (new / "packages").write_text("\n".join(chosen) + "\n", encoding="utf-8")
+
+    parent = cache.root() / "sets" / name
+    directory = cache.entry(parent / version, fill)
+    cache.point(parent / "current", version)
+    cache.keep_newest(parent, 2)  # the one in use and the one before it
+    return directory
+
+
+def fetch(names, say, update=False):
+    """Bring the sets `names` into the cache; with `update`, look for newer ones."""
+    archive = Archive(say)
+    missing = [name for name in names if update or not current(name)]
+    if not missing:
+        return
+    require(("apt-get", "apt"), ("dpkg", "dpkg"))
+    with cache.locked("fetch"):
+        archive.update(force=update)
+        for name in missing:
+            if update or not current(name):
+                _fill(name, archive)
+
+
+def current(name):
+    """The directory of the set `name`, or None if it is not in the cache."""
+    link = cache.root() / "sets" / name / "current"
+    return link.resolve() if link.is_dir() else None
+
+
+def need(name, say):
+    """The directory of the set `name`, fetched if it is not in the cache."""
+    fetch([name], say)
+    return current(name)
+
+
+def _only(directory, pattern, what):
+    found = sorted(directory.glob(pattern))
+    if len(found) != 1:
+        raise LabError(f"expected one {what} in {directory}, found {len(found)}; "
+                       "remove that directory to fetch it again")
+    return found[0]
+
+
+def vmlinuz(series, say):
+    return _only(need(f"kernel-{series}", say), "**/vmlinuz*", "kernel")
+
+
+def modules(series, say):
+    directory = need(f"kernel-{series}", say)
+    found = [path for path in directory.glob("**/lib/modules/*") if (path / "kernel").is_dir()]
+    if len(found) != 1:
+        raise LabError(f"expected one module directory in {directory}, found {len(found)}")
+    return found[0]
+
+
+def busybox(say):
+    return _only(need("busybox", say), "**/bin/busybox", "busybox")
+
+
+PARTS = {
+    "busybox": ("busybox", busybox),
+    "emulator": ("emulator", lambda say: need("emulator", say)),
+    "boot": ("boot", lambda say: need("boot", say)),
+    "qemu": ("qemu", lambda say: need("qemu", say)),
+}
+for _series in KERNELS:
+    PARTS[f"vmlinuz-{_series}"] = (f"kernel-{_series}", lambda say, s=_series: vmlinuz(s, say))
+    PARTS[f"modules-{_series}"] = (f"kernel-{_series}", lambda say, s=_series: modules(s, say))
+
+
+def path_of(name, say):
+    """The path of the part `name`, as text."""
+    if name not in PARTS:
+        raise LabError(f"there is no part '{name}'; parts are: {' '.join(sorted(PARTS))}")
+    return os.fspath(PARTS[name][1](say))
