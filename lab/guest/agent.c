@@ -37,7 +37,7 @@ enum {
 
 enum FrameType {
 	FRAME_READY = 1, /* the machine waits for its orders */
-	FRAME_START,     /* the command begins now */
+	FRAME_START,	 /* the command begins now */
 	FRAME_OUT,
 	FRAME_ERR,
 	FRAME_STATUS, /* u32 wait status */

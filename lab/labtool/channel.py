@@ -13,7 +13,7 @@ from enum import IntEnum
 from .errors import LabError
 
 SECTOR = 512
-DISK_SIZE = 4 << 30  # sparse; the size is part of the saved machine
+DISK_SIZE = 64 << 30  # sparse; the size is part of the saved machine
 MAGIC = 0x4C424D55
 MAXIMUM = 1 << 20
 HEAD = struct.Struct("<IIII")

@@ -134,11 +134,7 @@ class Machine:
         channel.create_disk(directory / "orders.disk", payload.DISK_SIZE)
         (directory / "config").write_text(
             emulator.config(self.spec.cpus, self.spec.memory, go=False), encoding="ascii")
-        state = directory / "state"
-        state.mkdir()
-        # Disks are saved whole, holes and all; but every run brings its own.
-        for name in DISK_STATES:
-            (state / name).symlink_to(os.devnull)
+        (directory / "state").mkdir()
         booted = boot_and_save(directory)
         for path in directory.iterdir():
             if path.name not in KEPT:
@@ -158,6 +154,9 @@ def boot_and_save(directory):
         process = emulator.Emulator(directory, display=display.far, stdin=read)
         await_ready(process, channel.Reader(directory / "report.disk"))
         booted = time.monotonic()
+        # Disks would be saved whole, holes and all; but every run brings its own.
+        for name in ("orders.disk", "report.disk"):
+            os.truncate(directory / name, 0)
         display.greet()
         display.press(emulator.SAVE_BUTTON)
         while not process.wait(0.05):

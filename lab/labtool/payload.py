@@ -15,7 +15,7 @@ from . import elf
 from .errors import LabError
 
 SECTOR = 512
-DISK_SIZE = 1 << 30  # sparse; the size is part of the saved machine
+DISK_SIZE = 4 << 30  # sparse; the size is part of the saved machine
 LAB_DIRECTORY = "/lab"  # what comes without a path of its own; first in PATH
 
 
