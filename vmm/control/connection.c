@@ -200,6 +200,8 @@ static bool take_request(Connection *connection)
 	case FRAME_TOO_LONG:
 		send_error(connection, NULL, QMP_GENERIC_ERROR,
 			   "Request of more than 65536 bytes; closing the connection");
+		framer_finish(&connection->input);
+		framer_init(&connection->input, REQUEST_MAX);
 		connection->at_end = true;
 		return false;
 	}

@@ -102,14 +102,6 @@ static FrameResult step(Framer *framer, char byte)
 	g_assert_not_reached();
 }
 
-static FrameResult drop_all(Framer *framer)
-{
-	g_string_truncate(framer->text, 0);
-	framer->start = framer->at = 0;
-	framer->state = FRAMER_DROPPING;
-	return FRAME_TOO_LONG;
-}
-
 FrameResult framer_next(Framer *framer, const char **ret_text, size_t *ret_length)
 {
 	while (framer->at < framer->text->len) {
@@ -120,10 +112,13 @@ FrameResult framer_next(Framer *framer, const char **ret_text, size_t *ret_lengt
 			*ret_text = framer->text->str + framer->start;
 			*ret_length = length;
 		}
-		if (framer->state == FRAMER_BETWEEN || framer->state == FRAMER_DROPPING)
-			framer->start = framer->at; /* none of it is needed any more */
-		else if (length >= framer->limit)
-			return drop_all(framer);
+		if (framer->state != FRAMER_BETWEEN && framer->state != FRAMER_DROPPING) {
+			if (length < framer->limit)
+				continue;
+			framer->state = FRAMER_DROPPING;
+			result = FRAME_TOO_LONG;
+		}
+		framer->start = framer->at; /* none of it is needed any more */
 		if (result != FRAME_NONE)
 			return result;
 	}

@@ -18,8 +18,7 @@ typedef enum FrameResult {
 	FRAME_NONE,	/* no whole value yet */
 	FRAME_VALUE,	/* brackets match; the text may still be wrong JSON */
 	FRAME_GARBAGE,	/* no object or array; the rest of its line is dropped */
-	FRAME_TOO_LONG, /* `limit` bytes and no end: all that came is dropped, and the line's rest
-			 */
+	FRAME_TOO_LONG, /* `limit` bytes and no end; the rest of its line is dropped */
 } FrameResult;
 
 typedef struct Framer {
