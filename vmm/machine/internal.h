@@ -37,6 +37,8 @@ struct Machine {
 	struct kvm_irq_routing_entry routes[LAYOUT_IOAPIC_PINS];
 	BootEntry boot;
 
+	CetCpu host_cpu;  /* by KVM's supported CPUID */
+	CetCpu guest_cpu; /* by the CPUID that the vCPUs got */
 	Vcpu *vcpus;
 	unsigned n_vcpus;
 

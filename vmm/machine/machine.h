@@ -10,6 +10,7 @@
 #include "boot/boot.h"
 #include "dev/serial.h"
 #include "kvm/kvm.h"
+#include "state/vcpu_view.h"
 
 /* What the guest gets to see of CET. */
 typedef enum CetPolicy {
@@ -85,6 +86,11 @@ bool machine_is_running(const Machine *machine);
 
 /* A paused machine's vCPU, NULL if there is none of that number. */
 KvmVcpu *machine_vcpu(Machine *machine, unsigned id);
+/*
+ * What there is to see of its CET state. UMBRA_ERROR_USAGE for a vCPU that does
+ * not exist; UMBRA_ERROR_FAILED names the register that KVM refused to give.
+ */
+bool machine_view_vcpu(Machine *machine, unsigned id, VcpuView *ret_view, GError **error);
 unsigned machine_vcpu_count(const Machine *machine);
 /* The kernel's id of the vCPU's thread, 0 before it runs. */
 pid_t machine_vcpu_thread_id(Machine *machine, unsigned id);

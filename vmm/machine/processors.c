@@ -73,9 +73,12 @@ bool machine_add_vcpus(Machine *machine, unsigned cpus, CetPolicy cet, GError **
 {
 	g_autofree struct kvm_cpuid2 *cpuid = kvm_system_cpuid(&machine->system, error);
 
-	if (!cpuid || !check_address_width(cpuid, machine->memory, error) ||
-	    !apply_cet_policy(cpuid, cet, error))
+	if (!cpuid || !check_address_width(cpuid, machine->memory, error))
 		return false;
+	machine->host_cpu = cet_cpuid_features(cpuid);
+	if (!apply_cet_policy(cpuid, cet, error))
+		return false;
+	machine->guest_cpu = cet_cpuid_features(cpuid);
 	cpuid = cpuid_for_machine(cpuid, &machine->system, cpus);
 	machine->vcpus = g_new0(Vcpu, cpus);
 	for (unsigned id = 0; id < cpus; id++)
