@@ -13,6 +13,7 @@ static const Command commands[] = {
 	{"pause", "stop a guest's processors", cmd_pause},
 	{"resume", "let a paused guest go on", cmd_resume},
 	{"quit", "end a guest", cmd_quit},
+	{"backtrace", "a guest's call stack, read off its shadow stack", cmd_backtrace},
 	{"host", "what this host's KVM offers for CET, and why not more", cmd_host},
 };
 

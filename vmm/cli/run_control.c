@@ -2,6 +2,7 @@
 #include "cli/run_control.h"
 
 #include "cli/cli.h"
+#include "control/backtrace.h"
 #include "control/registry.h"
 
 #include <unistd.h>
@@ -49,6 +50,7 @@ bool run_control_start(RunControl *control, const RunControlConfig *config, Mach
 		.owner = owner,
 	};
 	control_guest_attach(&control->guest);
+	control_backtrace_attach(&control->guest);
 	return take_name(control, config->name, error) &&
 	       (!config->qmp || control_server_listen(control->server, config->qmp, error) ||
 		blame("--qmp", error));

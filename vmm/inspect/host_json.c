@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "inspect/host_text.h"
 
+#include "inspect/json_hex.h"
 #include "umbra/cet.h"
 
 #include <json-c/json.h>
@@ -11,15 +12,6 @@ static const char *const access_names[] = {
 	[HOST_KVM_USABLE] = "usable", [HOST_KVM_ABSENT] = "absent", [HOST_KVM_DENIED] = "denied",
 	[HOST_KVM_ALIEN] = "alien",   [HOST_KVM_FAILED] = "failed",
 };
-
-/* 64-bit values are strings: readers of JSON keep 53 bits of a number. */
-static Json *json_hex(uint64_t value)
-{
-	char text[19];
-
-	g_snprintf(text, sizeof(text), "0x%" G_GINT64_MODIFIER "x", value);
-	return json_object_new_string(text);
-}
 
 static Json *json_text(const char *text)
 {
