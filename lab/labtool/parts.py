@@ -48,6 +48,7 @@ SETS = {
     **{f"kernel-{series}": _kernel(series) for series in KERNELS},
     "qemu": Set("trixie-backports", ("qemu-system-x86", "qemu-system-data", "seabios"),
                 also=LIBRARIES),
+    "qmp-shell": Set("trixie-backports", ("python3-qemu-qmp",)),
 }
 
 # What a plain `lab/fetch` brings: all that `lab/run` without options uses.
@@ -152,6 +153,7 @@ PARTS = {
     "emulator": ("emulator", lambda say: need("emulator", say)),
     "boot": ("boot", lambda say: need("boot", say)),
     "qemu": ("qemu", lambda say: need("qemu", say)),
+    "qmp-shell": ("qmp-shell", lambda say: need("qmp-shell", say)),
 }
 for _series in KERNELS:
     PARTS[f"vmlinuz-{_series}"] = (f"kernel-{_series}", lambda say, s=_series: vmlinuz(s, say))

@@ -62,6 +62,8 @@ static inline int negotiated_client(ControlServer *server)
 {
 	int client = raw_client(server);
 	g_autofree char *greeting = receive(client);
+
+	g_assert_nonnull(greeting);
 	g_autofree char *answer = ask(client, "{\"execute\":\"qmp_capabilities\"}");
 
 	g_assert_cmpstr(answer, ==, "{\"return\":{}}\r\n");

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 /* A guest answers at once, unless its process is stopped or hangs. */
-#define ANSWER_SECONDS 10
+#define ANSWER_SECONDS 5
 /* The registers of 254 vCPUs are about 1 MB. */
 #define ANSWER_MAX (64 * 1024 * 1024)
 

@@ -1,0 +1,370 @@
+# SPDX-License-Identifier: MIT
+"""A running guest reached from outside: its control socket, and the commands that use it."""
+
+import json
+import os
+import pathlib
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import harness
+from harness import POWERED_OFF, TIMEOUT, TROUBLE, UMBRA, command
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Qmp:
+    """A client that sends no newlines, and keeps events apart from answers."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(TIMEOUT)
+        self.socket.connect(path)
+        self.lines = self.socket.makefile("r", encoding="utf-8")
+        self.events = []
+        self.greeting = self.read()
+        self.execute("qmp_capabilities")
+
+    def close(self):
+        self.lines.close()
+        self.socket.close()
+
+    def read(self):
+        line = self.lines.readline()
+        return json.loads(line) if line else None
+
+    def ask(self, request):
+        self.socket.sendall(json.dumps(request).encode())
+        while True:
+            message = self.read()
+            if message is None or "event" not in message:
+                return message
+            self.events.append(message)
+
+    def execute(self, name):
+        return self.ask({"execute": name})["return"]
+
+    def next_event(self):
+        return self.events.pop(0) if self.events else self.read()
+
+
+class Running:
+    """A guest that runs until the test is over."""
+
+    def __init__(self, test, name="echo", *options):
+        self.socket = test.folder + "/qmp"
+        # A pipe nobody writes to is input that never ends.
+        self.process = subprocess.Popen(
+            command(name, "--qmp", self.socket, "--name", "it", *options), env=test.environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+        test.addCleanup(self.close)
+        # What it prints first comes after its sockets are there.
+        self.wait_for(b"\n")
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            stream.close()
+
+    def wait_for(self, text):
+        seen = b""
+        while text not in seen:
+            if not select.select([self.process.stdout], [], [], TIMEOUT)[0]:
+                raise AssertionError(f"{text!r} did not come; seen: {seen!r}")
+            part = os.read(self.process.stdout.fileno(), 4096)
+            if not part:
+                raise AssertionError(f"{text!r} did not come: {self.process.stderr.read()!r}")
+            seen += part
+        return seen
+
+    def silent(self):
+        return not select.select([self.process.stdout], [], [], 0)[0]
+
+    def echoes(self, text):
+        self.process.stdin.write(text)
+        self.wait_for(text)
+
+    def end(self):
+        """How it ended: status and what it said."""
+        status = self.process.wait(timeout=TIMEOUT)
+        return status, self.process.stderr.read().decode()
+
+
+class QmpTest(harness.GuestTest):
+    """Names of guests are this test's own; when it ends, no socket may be left."""
+
+    def setUp(self):
+        super().setUp()
+        self.environment = dict(os.environ, XDG_RUNTIME_DIR=self.folder)
+
+    def umbra(self, *arguments):
+        return harness.run([UMBRA, *arguments], env=self.environment)
+
+    def qmp(self, path):
+        client = Qmp(path)
+        self.addCleanup(client.close)
+        return client
+
+    def sockets(self):
+        return sorted(path.name for path in pathlib.Path(self.folder).rglob("*") if path.is_socket())
+
+    def assert_trouble(self, result, text):
+        self.assertEqual((result.returncode, result.stdout), (TROUBLE, ""), result.stderr)
+        self.assertRegex(result.stderr, r"\Aumbra: [^\n]*\n\Z")
+        self.assertIn(text, result.stderr)
+
+
+class Protocol(QmpTest):
+    def test_stop_cont_quit(self):
+        guest = Running(self)
+        one, other = self.qmp(guest.socket), self.qmp(guest.socket)
+        self.assertEqual(one.greeting["QMP"]["capabilities"], [])
+        self.assertEqual(one.execute("query-status"), {"status": "running", "running": True})
+        one.execute("stop")
+        self.assertEqual(other.next_event()["event"], "STOP")
+        self.assertEqual(other.execute("query-status"), {"status": "paused", "running": False})
+        guest.process.stdin.write(b"a")
+        for _ in range(100):
+            other.execute("query-status")
+        self.assertTrue(guest.silent())
+        other.execute("cont")
+        self.assertEqual([one.next_event()["event"] for _ in range(2)], ["STOP", "RESUME"])
+        guest.wait_for(b"a")
+        one.execute("quit")
+        event = other.next_event()
+        while event["event"] != "SHUTDOWN":
+            event = other.next_event()
+        self.assertEqual(event["data"], {"guest": False, "reason": "host-qmp-quit"})
+        self.assertIsNone(other.read())
+        self.assertEqual(guest.end(), (POWERED_OFF, "umbra: stopped by a QMP client\n"))
+        self.assertEqual(self.sockets(), [])
+
+    def test_cpus(self):
+        guest = Running(self, "echo", "--cpus", "3")
+        cpus = self.qmp(guest.socket).execute("query-cpus-fast")
+        self.assertEqual([cpu["cpu-index"] for cpu in cpus], [0, 1, 2])
+        threads = {cpu["thread-id"] for cpu in cpus}
+        self.assertEqual(len(threads), 3)
+        self.assertLessEqual(threads, set(map(int, os.listdir(f"/proc/{guest.process.pid}/task"))))
+
+    def test_the_guest_ends(self):
+        guest = Running(self)
+        client = self.qmp(guest.socket)
+        guest.process.stdin.write(b"q")
+        event = client.next_event()
+        self.assertEqual((event["event"], event["data"]),
+                         ("SHUTDOWN", {"guest": True, "reason": "guest-shutdown"}))
+        self.assertIsNone(client.read())
+        self.assertEqual(guest.end()[0], POWERED_OFF)
+        self.assertEqual(self.sockets(), [])
+
+    def test_a_signal_ends_it_while_paused(self):
+        guest = Running(self)
+        client = self.qmp(guest.socket)
+        client.execute("stop")
+        guest.process.send_signal(signal.SIGTERM)
+        client.next_event()
+        self.assertEqual(client.next_event()["data"], {"guest": False, "reason": "host-signal"})
+        self.assertEqual(guest.end()[0], POWERED_OFF)
+        self.assertEqual(self.sockets(), [])
+
+    def test_clients_that_misbehave(self):
+        guest = Running(self)
+        good = self.qmp(guest.socket)
+        silent = self.qmp(guest.socket)
+        silent.socket.sendall(b'{"execute":"st')
+        crowd = [self.qmp(guest.socket) for _ in range(100)]
+        for bad in (b"help\n", b"{]", b"\xff\xfe\n", b"[" * 5000 + b"]" * 5000):
+            with self.subTest(bad[:5]):
+                client = self.qmp(guest.socket)
+                client.socket.sendall(bad)
+                self.assertEqual(client.read()["error"]["class"], "GenericError")
+                self.assertEqual(client.execute("query-name"), {"name": "it"})
+        endless = self.qmp(guest.socket)
+        with self.assertRaises((BrokenPipeError, ConnectionResetError)):
+            endless.socket.sendall(b'{"execute":"' + b"x" * 10_000_000)
+        self.assertIn("65536", endless.read()["error"]["desc"])
+        gone = self.qmp(guest.socket)
+        gone.socket.sendall(b'{"execute":"query-commands"}' * 100)
+        gone.close()
+        for client in crowd:
+            self.assertEqual(client.execute("query-name"), {"name": "it"})
+        guest.echoes(b"still here")
+        self.assertEqual(good.execute("query-status"), {"status": "running", "running": True})
+
+
+class Sockets(QmpTest):
+    def test_modes(self):
+        guest = Running(self)
+        self.assertEqual(os.stat(guest.socket).st_mode & 0o777, 0o600)
+        self.assertEqual(os.stat(self.folder + "/umbra").st_mode & 0o777, 0o700)
+        self.assertEqual(os.stat(self.folder + "/umbra/it.sock").st_mode & 0o777, 0o600)
+
+    def test_busy(self):
+        guest = Running(self)
+        for option, value, named in (("--qmp", guest.socket, guest.socket),
+                                     ("--name", "it", "/umbra/it.sock")):
+            with self.subTest(option):
+                result = harness.run_guest("hello", option, value, env=self.environment)
+                self.assert_trouble(result, "in use by a running process")
+                self.assertIn(named, result.stderr)
+        self.assertEqual(self.sockets(), ["it.sock", "qmp"])
+        guest.echoes(b"undisturbed")
+
+    def test_killed_leaves_what_the_next_replaces(self):
+        first = Running(self)
+        first.process.kill()
+        first.process.wait()
+        self.assertEqual(self.sockets(), ["it.sock", "qmp"])
+        second = Running(self)
+        self.assertEqual(self.qmp(second.socket).execute("query-name"), {"name": "it"})
+
+    def test_of_no_start_nothing_is_left(self):
+        for options in (("--kernel", self.folder + "/nix"), ("--memory", "1"), ("--cpus", "0")):
+            with self.subTest(options):
+                result = harness.run_guest("hello", "--qmp", self.folder + "/qmp", *options,
+                                           env=self.environment)
+                self.assertEqual(result.returncode, TROUBLE)
+                self.assertEqual(self.sockets(), [])
+
+    def test_bad_paths_and_names(self):
+        pathlib.Path(self.folder, "file").write_text("kept", encoding="utf-8")
+        for options, text in (
+                (("--qmp", self.folder + "/file"), "no socket of this user"),
+                (("--qmp", self.folder + "/" + "x" * 200), "may have 107"),
+                (("--qmp", self.folder + "/nix/s"), "cannot open its directory"),
+                (("--name", "a/b"), "is no name for a guest"),
+                (("--name", ""), "is no name for a guest")):
+            with self.subTest(options):
+                result = harness.run_guest("hello", *options, env=self.environment)
+                self.assert_trouble(result, text)
+                self.assertEqual(self.sockets(), [])
+        self.assertEqual(pathlib.Path(self.folder, "file").read_text(encoding="utf-8"), "kept")
+
+
+class Commands(QmpTest):
+    def listed(self):
+        result = self.umbra("list", "--json")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        return [guest for guest in json.loads(result.stdout)["guests"]
+                if guest["socket"].startswith(self.folder)]
+
+    def test_by_name_and_by_path(self):
+        guest = Running(self, "echo", "--memory", "96M", "--cpus", "2")
+        expected = {"name": "it", "pid": guest.process.pid, "status": "running", "vcpus": 2,
+                    "memory": 96 << 20, "socket": self.folder + "/umbra/it.sock"}
+        self.assertEqual(self.listed(), [expected])
+        for target in ("it", guest.socket):
+            for name, status in (("pause", "paused"), ("pause", "paused"), ("resume", "running")):
+                with self.subTest((target, name)):
+                    result = self.umbra(name, target)
+                    self.assertEqual((result.returncode, result.stdout, result.stderr), (0, "", ""))
+                    self.assertEqual(self.listed(), [dict(expected, status=status)])
+        row = rf"^it +{guest.process.pid} +running +2 +96 MB +.*/umbra/it\.sock$"
+        self.assertRegex(self.umbra("list").stdout, re.compile(row, re.MULTILINE))
+        guest.echoes(b"it runs")
+        # When quit returns, the guest is gone.
+        self.assertEqual(self.umbra("quit", "it").returncode, 0)
+        self.assertEqual(self.sockets(), [])
+        self.assertEqual(guest.end(), (POWERED_OFF, "umbra: stopped by a QMP client\n"))
+        self.assertEqual(self.listed(), [])
+
+    def test_a_name_of_its_own(self):
+        process = subprocess.Popen(command("hang"), env=self.environment, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.stdout.close)
+        process.stdout.readline()
+        self.assertEqual([guest["name"] for guest in self.listed()], [f"umbra-{process.pid}"])
+        self.assertEqual(self.umbra("quit", f"umbra-{process.pid}").returncode, 0)
+        process.wait(timeout=TIMEOUT)
+
+    def test_killed(self):
+        guest = Running(self)
+        guest.process.kill()
+        guest.process.wait()
+        self.assert_trouble(self.umbra("pause", "it"), "it: no guest answers there")
+        self.assert_trouble(self.umbra("pause", guest.socket), "no guest answers there")
+        self.assertEqual(self.listed(), [])
+        self.assertEqual(self.sockets(), ["qmp"])  # what has no name is nobody's to remove
+        self.assert_trouble(self.umbra("pause", "it"), "no guest of that name")
+
+    def test_no_such_guest(self):
+        for target in ("nix", self.folder + "/nix", ""):
+            with self.subTest(target):
+                self.assert_trouble(self.umbra("quit", target), "no guest of that name")
+        self.assert_trouble(self.umbra("pause", __file__), "not a socket")
+        self.assert_trouble(self.umbra("pause"), "usage: umbra pause TARGET")
+
+    def serve(self, *says):
+        """A socket whose peer says this, and then waits for the end, or closes at once."""
+        path = self.folder + "/other"
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen()
+
+        def answer():
+            with listener, listener.accept()[0] as connection:
+                for text in says:
+                    connection.sendall(text)
+                while says and connection.recv(4096):
+                    pass
+            os.unlink(path)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        self.addCleanup(thread.join)
+        return path
+
+    def test_no_umbra(self):
+        qemu = {"QMP": {"version": {"qemu": {"micro": 0, "minor": 1, "major": 11},
+                                    "package": "Debian"}, "capabilities": ["oob"]}}
+        greeting = {"QMP": {"version": {"package": "umbra 9"}, "capabilities": []}}
+        for says, text in (
+                ((), "the guest has ended"),
+                ((b"220 hello\r\n",), "does not speak QMP"),
+                ((b"[]\n",), "does not speak QMP"),
+                ((b"{}\n",), "no umbra"),
+                ((b'{"QMP":1}\n',), "no umbra"),
+                ((json.dumps(qemu).encode(),), "speaks QMP as another program: Debian"),
+                ((b"",), "no answer within 5 seconds"),
+                ((json.dumps(greeting).encode(),), "no answer within 5 seconds"),
+                ((json.dumps(greeting).encode(), b'{"error":{"class":"x","desc":"so\\nthere"}}'),
+                 "so there"),
+                ((json.dumps(greeting).encode(), b'{"event":"STOP"}{"error":7}'),
+                 "an error without a description")):
+            with self.subTest(says):
+                self.assert_trouble(self.umbra("pause", self.serve(*says)), text)
+
+
+class QmpShell(QmpTest):
+    """QEMU's own client, as Debian ships it."""
+
+    def test_session(self):
+        part = subprocess.run([ROOT / "lab" / "part", "qmp-shell"], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=240, check=False)
+        if part.returncode:
+            self.skipTest(f"qmp-shell cannot be had: {part.stderr.strip()}")
+        root = part.stdout.strip()
+        guest = Running(self)
+        result = harness.run(
+            [sys.executable, root + "/usr/bin/qmp-shell", guest.socket],
+            input="query-status\nstop\nquery-status\nquery-cpus-fast\ncont\nnix\nquery-name a=1\n"
+                  "quit\n",
+            env=dict(self.environment, PYTHONPATH=root + "/usr/lib/python3/dist-packages",
+                     HOME=self.folder))
+        for text in ("Connected to QEMU 0.1.0", '"running": true', '"status": "paused"',
+                     '"cpu-index": 0', "The command nix has not been found",
+                     "Parameter 'a' is unexpected"):
+            self.assertIn(text, result.stdout, result.stderr)
+        self.assertEqual(guest.end()[0], POWERED_OFF)
+
+
+if __name__ == "__main__":
+    harness.main()
