@@ -120,6 +120,9 @@ bool symbols_add_file(Symbols *symbols, const char *path, uint64_t base, GError 
 	size_t length;
 	bool any;
 
+	if (g_file_test(path, G_FILE_TEST_EXISTS) && !g_file_test(path, G_FILE_TEST_IS_REGULAR))
+		return umbra_fail(error, UMBRA_ERROR_INPUT, "--symbols: %s is no regular file",
+				  path);
 	if (!g_file_get_contents(path, &content, &length, &failed))
 		return umbra_fail(error, UMBRA_ERROR_FAILED, "--symbols: %s", failed->message);
 	if (symbols_elf_is(content, length))
