@@ -13,6 +13,9 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "common"))
+import tap  # noqa: E402
+
 BUILD = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "build"))
 UMBRA = os.environ.get("UMBRA", BUILD + "/umbra")
 GUESTS = os.environ.get("UMBRA_GUESTS", BUILD + "/tests/guests")
@@ -88,35 +91,5 @@ class GuestTest(unittest.TestCase):
         self.assert_ended(result, POWERED_OFF, "umbra: the guest powered off")
 
 
-class Tap(unittest.TestResult):
-    """Results as TAP (testanything.org); a failed subtest fails its test."""
-
-    def __init__(self, total):
-        super().__init__()
-        print(f"1..{total}", flush=True)
-
-    def point(self, test, word, directive="", details=""):
-        print(f"{word} {self.testsRun} - {test.id().removeprefix('__main__.')}{directive}", flush=True)
-        for line in details.splitlines():
-            print("# " + line, flush=True)
-
-    def stopTest(self, test):
-        super().stopTest(test)
-        bad = [text for failed, text in self.failures + self.errors
-               if getattr(failed, "test_case", failed) is test]
-        skips = [reason for skipped, reason in self.skipped if skipped is test]
-        if skips:
-            self.point(test, "ok", f" # SKIP {skips[0]}")
-        else:
-            self.point(test, "not ok" if bad else "ok", details="\n".join(bad))
-
-
 def main():
-    missing = kvm_missing()
-    if missing:
-        print(f"1..0 # SKIP {missing}")
-        return
-    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
-    result = Tap(suite.countTestCases())
-    suite.run(result)
-    sys.exit(0 if result.wasSuccessful() else 1)
+    tap.main(skip=kvm_missing())
