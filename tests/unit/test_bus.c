@@ -104,6 +104,12 @@ static void test_pieces(void)
 		 0x1716151413121110},
 	};
 
+	static const Access odd[] = {
+		{0x200, 8, "r0/4 r4/1 ", "w0/4=44332211 w4/1=55 ", 0xffffff0403020100},
+		{0x204, 4, "r4/1 ", "w4/1=11 ", 0xffffff04},
+	};
+
+	run(IO_SPACE_PORT, 0x200, 5, &any_width, odd, G_N_ELEMENTS(odd));
 	run(IO_SPACE_MMIO, 0x100, 0x10, &any_width, whole, G_N_ELEMENTS(whole));
 	run(IO_SPACE_PORT, 0x100, 0x10, &any_width, whole, G_N_ELEMENTS(whole));
 	run(IO_SPACE_PORT, 0x3f8, 8, &bytes_only, narrow, G_N_ELEMENTS(narrow));

@@ -72,6 +72,7 @@ static void test_wake_status(Fixture *fixture, gconstpointer data G_GNUC_UNUSED)
 	g_assert_cmphex(in(fixture, 0x600), ==, 0);
 	out(fixture, 0x600, 1, 3 << 2 | 0x20);
 	g_assert_cmphex(in(fixture, 0x600), ==, 0x80);
+	out(fixture, 0x600, 1, 0x5f);
 	g_assert_cmphex(in(fixture, 0x600), ==, 0x80);
 	out(fixture, 0x600, 1, 0x80);
 	g_assert_cmphex(in(fixture, 0x600), ==, 0);
