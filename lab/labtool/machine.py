@@ -67,8 +67,8 @@ class Machine:
     def __init__(self, spec, say):
         self.spec = spec
         self.say = say
-        names = ("emulator", "busybox", f"kernel-{spec.kernel}")
-        parts.fetch(names, say)
+        self.sets = ("emulator", "busybox", "boot", f"kernel-{spec.kernel}")
+        parts.fetch(self.sets, say)
         self.emulator = parts.current("emulator")
         self.vmlinuz = parts.vmlinuz(spec.kernel, say)
         self.shim = _compile(HERE / "host" / "emulator_shim.c", ["-shared", "-fPIC"])
@@ -80,11 +80,12 @@ class Machine:
     def key(self):
         """The name of the saved machine: it changes with everything that goes into it."""
         digest = hashlib.sha256()
-        for text in (dataclasses.astuple(self.spec), self._command_line(), ISOLINUX,
-                     emulator.CONFIG, initramfs.MODULES, str(self.vmlinuz), str(self.emulator),
-                     str(parts.current("busybox")), self.agent.parent.name, self.shim.parent.name,
+        # Sets and programs lie in directories that are named after their content.
+        contents = [parts.current(name).name for name in self.sets]
+        for item in (dataclasses.astuple(self.spec), self._command_line(), ISOLINUX,
+                     emulator.CONFIG, initramfs.MODULES, contents, self.agent.parent.name,
                      channel.DISK_SIZE, payload.DISK_SIZE):
-            digest.update(repr(text).encode())
+            digest.update(repr(item).encode())
         for name in ("guest/init", "labtool/initramfs.py"):
             digest.update((HERE / name).read_bytes())
         return f"{self.spec.kernel}-{digest.hexdigest()[:16]}"
