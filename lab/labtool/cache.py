@@ -32,6 +32,33 @@ def locked(name):
 
 
 @contextlib.contextmanager
+def turn(say):
+    """
+    Hold one of as many places as there are processors; wait for one if all are taken.
+
+    A machine keeps a processor busy: with more of them than processors all get slower
+    together, until they run into their time limits.
+    """
+    directory = root() / "locks"
+    directory.mkdir(exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        places = [stack.enter_context(open(directory / f"place-{index}", "w", encoding="ascii"))
+                  for index in range(os.cpu_count() or 1)]
+        if not any(_try_lock(place) for place in places):
+            say("waiting for another lab/run to end")
+            fcntl.flock(places[os.getpid() % len(places)], fcntl.LOCK_EX)
+        yield
+
+
+def _try_lock(handle):
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
 def scratch(parent):
     """A temporary directory beside the entries, gone afterwards."""
     parent.mkdir(parents=True, exist_ok=True)

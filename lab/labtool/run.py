@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import channel, emulator, machine, parts
+from . import cache, channel, emulator, machine, parts
 from .channel import Frame
 from .errors import (EXIT_LAB, EXIT_SIGNAL, EXIT_TIMEOUT, CommandTimeout, LabError, MachineDied)
 from .payload import DISK_SIZE, LAB_DIRECTORY, Payload
@@ -271,7 +271,8 @@ def _run(options, say, progress):
                                          options.kvm_intel, options.cmdline), progress)
     report = Report(options.get)
     process = None
-    with tempfile.TemporaryDirectory(prefix="umbra-lab-", ignore_cleanup_errors=True) as name:
+    with (cache.turn(progress),
+          tempfile.TemporaryDirectory(prefix="umbra-lab-", ignore_cleanup_errors=True) as name):
         directory = Path(name)
         console = Console(directory / "console.log", options.verbose)
         try:
