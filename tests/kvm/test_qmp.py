@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A running guest reached from outside: its control socket, and the commands that use it."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -302,7 +303,8 @@ class Commands(QmpTest):
         self.assert_trouble(self.umbra("pause", __file__), "not a socket")
         self.assert_trouble(self.umbra("pause"), "usage: umbra pause TARGET")
 
-    def serve(self, *says):
+    @contextlib.contextmanager
+    def serving(self, *says):
         """A socket whose peer says this, and then waits for the end, or closes at once."""
         path = self.folder + "/other"
         listener = socket.socket(socket.AF_UNIX)
@@ -315,12 +317,12 @@ class Commands(QmpTest):
                     connection.sendall(text)
                 while says and connection.recv(4096):
                     pass
-            os.unlink(path)
 
         thread = threading.Thread(target=answer)
         thread.start()
-        self.addCleanup(thread.join)
-        return path
+        yield path
+        thread.join()
+        os.unlink(path)
 
     def test_no_umbra(self):
         qemu = {"QMP": {"version": {"qemu": {"micro": 0, "minor": 1, "major": 11},
@@ -339,8 +341,70 @@ class Commands(QmpTest):
                  "so there"),
                 ((json.dumps(greeting).encode(), b'{"event":"STOP"}{"error":7}'),
                  "an error without a description")):
-            with self.subTest(says):
-                self.assert_trouble(self.umbra("pause", self.serve(*says)), text)
+            with self.subTest(says), self.serving(*says) as path:
+                self.assert_trouble(self.umbra("pause", path), text)
+
+
+class Inspect(QmpTest):
+    """What there is to see without CET, and what must be refused by name."""
+
+    def inspect(self, *options):
+        result = self.umbra("inspect", "it", "--json", *options)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        return json.loads(result.stdout)
+
+    def test_running_and_paused(self):
+        guest = Running(self, "echo", "--cpus", "2")
+        seen = self.inspect()
+        self.assertEqual((seen["version"], seen["source"], seen["running"]), (1, "live", True))
+        self.assertEqual([vcpu["id"] for vcpu in seen["vcpus"]], [0, 1])
+        self.assertGreater(seen["stopped_us"], 0)
+        first, second = seen["vcpus"]
+        # The guest's own doing: the first processor is in 64-bit mode, the second never started.
+        self.assertEqual((first["mode"], second["mode"]), ("long", "real"))
+        self.assertEqual(int(first["control"]["cr0"], 0) >> 31, 1)
+        guest.echoes(b"goes on")
+        self.umbra("pause", "it")
+        seen = self.inspect("--cpu", "1")
+        self.assertEqual([vcpu["id"] for vcpu in seen["vcpus"]], [1])
+        self.assertEqual((seen["running"], "stopped_us" in seen), (False, False))
+        text = self.umbra("inspect", "it", "--cpu", "1").stdout
+        self.assertRegex(text, r"\Avcpu 1\n")
+        self.assertRegex(text, r"\nThe guest is paused\.\n\Z")
+
+    def test_watch_until_the_end(self):
+        guest = Running(self)
+        watch = subprocess.Popen([UMBRA, "inspect", "it", "--watch", "0.05"], env=self.environment,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(watch.wait)
+        self.assertEqual(watch.stdout.readline(), "vcpu 0\n")
+        self.assertEqual(self.umbra("quit", "it").returncode, 0)
+        _, stderr = watch.communicate(timeout=TIMEOUT)
+        self.assertEqual((watch.returncode, stderr), (TROUBLE, "umbra: it: the guest has ended\n"))
+        guest.end()
+
+    def test_bad_arguments(self):
+        Running(self)
+        for arguments, text in (
+                (("inspect", "it", "--cpu", "1"), "there is no vCPU 1: 0 to 0"),
+                (("inspect", "it", "--cpu", "x"), "'x' is not a number"),
+                (("inspect", "it", "--watch", "-1"), "--watch: give seconds"),
+                (("inspect", "nix"), "no guest of that name"),
+                (("inspect", __file__), "not a socket"),
+                (("set", "it", "u_cet=1"), "the guest runs: pause it first"),
+                (("set", "it"), "an argument is missing"),
+                (("set", "it", "u_cet"), "is not REGISTER=VALUE"),
+                (("set", "it", "u_cet=-1"), "'-1' is not a number"),
+                (("set", "it", "u_cet=0x10000000000000000"), "u_cet: "),
+                (("set", "it", "u_cet=1", "u_cet=2"), "given twice")):
+            with self.subTest(arguments):
+                self.assert_trouble(self.umbra(*arguments), text)
+        self.umbra("pause", "it")
+        for arguments, text in ((("nix=1",), "no register 'nix'"),
+                                (("u_cet=1", "--cpu", "1"), "there is no vCPU 1"),
+                                (("u_cet=0x40",), "u_cet")):
+            with self.subTest(arguments):
+                self.assert_trouble(self.umbra("set", "it", *arguments), text)
 
 
 class QmpShell(QmpTest):

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "fake_machine.h"
 
+#include "base/error.h"
+
 bool machine_pause(Machine *machine)
 {
 	machine->running = false;
@@ -36,4 +38,26 @@ const GuestMemory *machine_memory(const Machine *machine)
 void machine_press_power_button(Machine *machine)
 {
 	machine->presses++;
+}
+
+bool machine_view_vcpu(Machine *machine, unsigned id, VcpuView *ret_view, GError **error)
+{
+	g_assert_false(machine->running);
+	if (id >= machine->cpus)
+		return umbra_fail(error, UMBRA_ERROR_USAGE, "there is no vCPU %u", id);
+	machine->n_views++;
+	*ret_view = machine->views[id];
+	return true;
+}
+
+bool machine_write_cet(Machine *machine, unsigned id, const CetState *state, GError **error)
+{
+	g_assert_false(machine->running);
+	machine->n_writes++;
+	if (machine->write_fails)
+		return umbra_fail(error, UMBRA_ERROR_FAILED, "vcpu %u: KVM refuses", id);
+	for (unsigned i = 0; i < CET_N_REGS; i++)
+		if (state->has & 1u << i)
+			machine->views[id].cet.value[i] = state->value[i];
+	return true;
 }

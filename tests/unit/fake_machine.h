@@ -14,6 +14,10 @@ struct Machine {
 	unsigned cpus;
 	unsigned presses; /* of the power button */
 	GuestMemory memory;
+	VcpuView views[4];
+	unsigned n_views;  /* taken */
+	unsigned n_writes; /* of registers */
+	bool write_fails;
 };
 
 #endif

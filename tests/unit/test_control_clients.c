@@ -93,7 +93,7 @@ static void test_half_and_silence(void)
 	g_autofree char *silence = receive(half);
 
 	g_assert_cmpstr(silence, ==, "");
-	send_bytes(half, REQUEST + 12, strlen(REQUEST) - 12);
+	send_bytes(half, &REQUEST[12], strlen(REQUEST) - 12);
 	settle();
 	g_autofree char *answer = receive(half);
 

@@ -97,6 +97,7 @@ static void test_negotiation(Fixture *f, const void *unused)
 	g_autofree char *greeting = receive(client);
 
 	(void)unused;
+	g_assert_nonnull(greeting);
 	assert_answer(client, "{\"execute\":\"nothing\"}",
 		      NOT_FOUND("Expecting capabilities negotiation with 'qmp_capabilities'"));
 	assert_answer(client, "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":true}}",

@@ -59,8 +59,8 @@ bool cli_parse(int *argc, char ***argv, const GOptionEntry *options, const char 
 	if (!g_option_context_parse(context, argc, argv, &failed))
 		return umbra_fail(error, UMBRA_ERROR_USAGE, "%s: %s (see umbra %s --help)", command,
 				  failed->message, command);
-	if (*argc != positional) {
-		bool many = *argc > positional;
+	if (positional < 0 ? *argc < -positional : *argc != positional) {
+		bool many = positional > 0 && *argc > positional;
 
 		return umbra_fail(error, UMBRA_ERROR_USAGE, "%s: %s%s; usage: umbra %s %s", command,
 				  many ? "unexpected argument " : "an argument is missing",

@@ -27,6 +27,8 @@ int cmd_run(int argc, char **argv);
 int cmd_host(int argc, char **argv);
 int cmd_backtrace(int argc, char **argv);
 int cmd_list(int argc, char **argv);
+int cmd_inspect(int argc, char **argv);
+int cmd_set(int argc, char **argv);
 int cmd_pause(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_quit(int argc, char **argv);
@@ -40,7 +42,8 @@ int cli_error(const GError *error);
 
 /*
  * Parses a command's options: `usage` is what follows the command's name, and
- * `positional` how many arguments must remain (including argv[0]); anything else is a usage error.
+ * `positional` how many arguments must remain (including argv[0]; negative: at least so
+ * many); anything else is a usage error.
  * Handles --help (prints, exits 0).
  */
 bool cli_parse(int *argc, char ***argv, const GOptionEntry *options, const char *usage,

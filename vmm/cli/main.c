@@ -10,6 +10,8 @@
 static const Command commands[] = {
 	{"run", "boot a guest, console on the terminal", cmd_run},
 	{"list", "the running guests", cmd_list},
+	{"inspect", "a guest's CET state, decoded", cmd_inspect},
+	{"set", "write CET registers of a paused guest", cmd_set},
 	{"pause", "stop a guest's processors", cmd_pause},
 	{"resume", "let a paused guest go on", cmd_resume},
 	{"quit", "end a guest", cmd_quit},

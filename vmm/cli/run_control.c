@@ -3,6 +3,7 @@
 
 #include "cli/cli.h"
 #include "control/backtrace.h"
+#include "control/inspect.h"
 #include "control/registry.h"
 
 #include <unistd.h>
@@ -51,6 +52,7 @@ bool run_control_start(RunControl *control, const RunControlConfig *config, Mach
 	};
 	control_guest_attach(&control->guest);
 	control_backtrace_attach(&control->guest);
+	control_inspect_attach(&control->guest);
 	return take_name(control, config->name, error) &&
 	       (!config->qmp || control_server_listen(control->server, config->qmp, error) ||
 		blame("--qmp", error));

@@ -42,23 +42,20 @@ static bool add_all(const ControlGuest *guest, json_object *arguments, json_obje
 	return true;
 }
 
-/* A running guest stands still while its stacks are walked; clients are not told of so short a
- * stop. */
 static bool backtrace(void *owner, json_object *arguments, json_object **ret_value, GError **error)
 {
 	const ControlGuest *guest = owner;
-	bool was_running = machine_is_running(guest->machine);
+	bool was_running;
 	json_object *vcpus = json_object_new_array();
 
 	*ret_value = json_object_new_object();
 	json_object_object_add(*ret_value, "version", json_object_new_int(1));
 	json_object_object_add(*ret_value, "vcpus", vcpus);
-	if (!machine_pause(guest->machine))
-		return umbra_fail(error, UMBRA_ERROR_FAILED, "The guest has ended");
+	if (!control_guest_hold(guest, &was_running, error))
+		return false;
 	bool done = add_all(guest, arguments, vcpus, error);
 
-	if (was_running)
-		(void)machine_resume(guest->machine);
+	control_guest_release(guest, was_running);
 	return done;
 }
 

@@ -78,6 +78,19 @@ static bool set_running(const ControlGuest *guest, bool running, GError **error)
 	return true;
 }
 
+bool control_guest_hold(const ControlGuest *guest, bool *ret_was_running, GError **error)
+{
+	*ret_was_running = machine_is_running(guest->machine);
+	return machine_pause(guest->machine) ||
+	       umbra_fail(error, UMBRA_ERROR_FAILED, "The guest has ended");
+}
+
+void control_guest_release(const ControlGuest *guest, bool was_running)
+{
+	if (was_running)
+		(void)machine_resume(guest->machine);
+}
+
 static bool stop(void *owner, json_object *arguments, json_object **ret_value, GError **error)
 {
 	(void)arguments, (void)ret_value;

@@ -22,6 +22,13 @@ typedef struct ControlGuest {
 void control_guest_attach(ControlGuest *guest);
 
 /*
+ * Lets a running guest stand still for a moment, and go on. Clients are not told
+ * of so short a stop.
+ */
+bool control_guest_hold(const ControlGuest *guest, bool *ret_was_running, GError **error);
+void control_guest_release(const ControlGuest *guest, bool was_running);
+
+/*
  * Tells that the guest has ended (event SHUTDOWN). `reason` is QEMU's word for
  * an end from outside ("host-qmp-quit", "host-signal", "host-ui"); it counts
  * only if `end` says MACHINE_END_STOPPED.

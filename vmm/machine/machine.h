@@ -91,6 +91,11 @@ KvmVcpu *machine_vcpu(Machine *machine, unsigned id);
  * not exist; UMBRA_ERROR_FAILED names the register that KVM refused to give.
  */
 bool machine_view_vcpu(Machine *machine, unsigned id, VcpuView *ret_view, GError **error);
+/*
+ * Writes the registers that `state` has to a paused machine's vCPU, reads them
+ * back, and after a failure puts back what they were. Judges nothing: see cet_check().
+ */
+bool machine_write_cet(Machine *machine, unsigned id, const CetState *state, GError **error);
 unsigned machine_vcpu_count(const Machine *machine);
 /* The kernel's id of the vCPU's thread, 0 before it runs. */
 pid_t machine_vcpu_thread_id(Machine *machine, unsigned id);

@@ -46,3 +46,26 @@ bool machine_view_vcpu(Machine *machine, unsigned id, VcpuView *ret_view, GError
 	ret_view->cet.has |= CET_HAS_CR;
 	return true;
 }
+
+bool machine_write_cet(Machine *machine, unsigned id, const CetState *state, GError **error)
+{
+	KvmVcpu *vcpu = machine_vcpu(machine, id);
+	CetFault fault, ignored;
+	CetState old;
+	char text[512];
+
+	if (!vcpu)
+		return umbra_fail(error, UMBRA_ERROR_USAGE, "there is no vCPU %u: 0 to %u", id,
+				  machine->n_vcpus - 1);
+	CetVcpu seam = {.fd = vcpu->fd};
+	RegIo io = cet_vcpu_io(&seam);
+
+	if (cet_capture(&io, state->has, &old, &fault) == 0) {
+		if (cet_write(&io, state, &fault) == 0)
+			return true;
+		/* Registers before the one that failed hold new values by now. */
+		(void)cet_write(&io, &old, &ignored);
+	}
+	return umbra_fail(error, UMBRA_ERROR_FAILED, "vcpu %u: %s", id,
+			  cet_fault_text(&fault, text, sizeof(text)));
+}
