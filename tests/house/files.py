@@ -8,8 +8,9 @@ import sys
 from repo import ROOT, files, report
 
 SPDX = re.compile(rb"SPDX-License-Identifier: ([^\s*]+)")
-# Files that are no text of ours, or that say nothing but the licence.
-WITHOUT_LICENCE_LINE = re.compile(r"^LICENSE$|^LICENSES/|/(data|corpus)/")
+# Files that are no text of ours, or that say nothing but the licence; a patch begins with the
+# head of a mail, and its licence is that of the files it changes.
+WITHOUT_LICENCE_LINE = re.compile(r"^LICENSE$|^LICENSES/|/(data|corpus)/|^kernel/.*\.patch$")
 # Everything finds its packages through the machine's own apt configuration …
 ARCHIVE_HOST = re.compile(
     rb"\b(deb|ftp|security|snapshot|archive|mirrors?|httpredir|cdn-fastly)"
