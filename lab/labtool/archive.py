@@ -128,6 +128,13 @@ class Archive:
                   if name in packages or re.match(wanted, name)}
         return sorted(f"{name}={version}" for name, version in chosen.items())
 
+    def versions(self, packages, suite):
+        """name=version of `packages` themselves."""
+        shown = self._apt("apt-cache", "--no-all-versions", f"-oAPT::Default-Release={suite}",
+                          "show", *packages)
+        found = re.findall(r"^Package: (\S+)\n(?:.+\n)*?Version: (\S+)$", shown, re.MULTILINE)
+        return sorted(f"{name}={version}" for name, version in found)
+
     def unpack(self, chosen, directory):
         """Download the packages `chosen` and unpack them below `directory`."""
         require(("dpkg", "dpkg"))

@@ -21,6 +21,8 @@ def interpreter(path):
                 return None
             offset, = struct.unpack_from("<Q", head, 32)
             size, count = struct.unpack_from("<HH", head, 54)
+            if not count:  # an object file, such as a kernel module
+                return None
             handle.seek(offset)
             table = handle.read(size * count)
             for at in range(0, len(table) - 55, size):

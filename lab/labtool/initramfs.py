@@ -48,18 +48,20 @@ class Cpio:
         return b"".join(self.pieces)
 
 
-def _load_order(directory, wanted):
-    """(name, data) of the modules `wanted` and their dependencies, each after what it needs."""
+def _load_order(directories, wanted):
+    """(name, data) of the modules `wanted` and their dependencies, each after what it needs.
+    A module in a later one of `directories` replaces that of an earlier."""
     files = {}
-    for path in sorted(directory.glob("kernel/**/*.ko*")):
-        files[path.name.split(".ko")[0].replace("-", "_")] = path
+    for directory in directories:
+        for path in sorted(directory.glob("**/*.ko*")):
+            files[path.name.split(".ko")[0].replace("-", "_")] = path
     order = {}
 
     def visit(name):
         if name in order or (name not in files and name not in wanted):
             return  # a dependency without a file is built into the kernel
         if name not in files:
-            raise LabError(f"the kernel in {directory} has no module {name}")
+            raise LabError(f"the kernel in {directories[0]} has no module {name}")
         data = elf.read_module(files[name])
         for dependency in elf.module_depends(data):
             visit(dependency.replace("-", "_"))

@@ -61,16 +61,35 @@ def _compile(source, flags):
     return cache.entry(cache.root() / "programs" / f"{source.stem}-{key}", fill) / source.stem
 
 
+def _build_modules(series, say):
+    """The directory of the modules that the project's kernel/ has for `series`."""
+    program = HERE.parent / "kernel" / series / "build"
+    if not program.exists():
+        raise LabError(f"there is no {program}")
+    # It says on stderr what it does, and the result on stdout.
+    done = subprocess.run([program], text=True, check=False, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE)
+    if done.returncode != 0:
+        raise LabError(f"cannot build the modules for Linux {series}")
+    say(f"using the modules of kernel/{series}")
+    return Path(done.stdout.strip())
+
+
 class Machine:
     """The parts of one Spec, and its saved state."""
 
     def __init__(self, spec, say):
         self.spec = spec
         self.say = say
-        self.sets = ("emulator", "busybox", "boot", f"kernel-{spec.kernel}")
+        series, patched, self.kvm_intel = parts.KERNELS[spec.kernel]
+        self.kvm_intel = f"{self.kvm_intel} {spec.kvm_intel}".strip()
+        self.sets = ("emulator", "busybox", "boot", f"kernel-{series}")
         parts.fetch(self.sets, say)
         self.emulator = parts.current("emulator")
-        self.vmlinuz = parts.vmlinuz(spec.kernel, say)
+        self.vmlinuz = parts.vmlinuz(series, say)
+        self.modules = [parts.modules(series, say)]
+        if patched:
+            self.modules.append(_build_modules(series, say))
         self.shim = _compile(HERE / "host" / "emulator_shim.c", ["-shared", "-fPIC"])
         self.agent = _compile(HERE / "guest" / "agent.c", ["-static"])
 
@@ -82,9 +101,10 @@ class Machine:
         digest = hashlib.sha256()
         # Sets and programs lie in directories that are named after their content.
         contents = [parts.current(name).name for name in self.sets]
+        contents += [directory.name for directory in self.modules]
         for item in (dataclasses.astuple(self.spec), self._command_line(), ISOLINUX,
-                     emulator.CONFIG, initramfs.MODULES, contents, self.agent.parent.name,
-                     channel.DISK_SIZE, payload.DISK_SIZE):
+                     emulator.CONFIG, initramfs.MODULES, self.kvm_intel, contents,
+                     self.agent.parent.name, channel.DISK_SIZE, payload.DISK_SIZE):
             digest.update(repr(item).encode())
         for name in ("guest/init", "labtool/initramfs.py"):
             digest.update((HERE / name).read_bytes())
@@ -100,7 +120,7 @@ class Machine:
         """Make the CD the machine boots from."""
         boot = parts.need("boot", self.say)
         initrd = initramfs.build(parts.busybox(self.say), self.agent, HERE / "guest" / "init",
-                                 parts.modules(self.spec.kernel, self.say), self.spec.kvm_intel)
+                                 self.modules, self.kvm_intel)
         with cache.scratch(path.parent) as tree:
             shutil.copy(boot / "usr/lib/ISOLINUX/isolinux.bin", tree)
             shutil.copy(boot / "usr/lib/syslinux/modules/bios/ldlinux.c32", tree)

@@ -18,35 +18,62 @@ from .errors import LabError
 
 LIBRARIES = r"lib[a-z0-9]"
 # Kernel series: the suite it is in, and how its builds for that suite are marked.
-KERNELS = {
+SERIES = {
     "7.3": ("trixie-backports", "deb13"),
     "6.18": ("trixie-backports", "deb13"),
     "6.17": ("trixie-backports", "deb13"),
     "6.12": ("bookworm-backports", "deb12"),
 }
+# Kernels a machine can run: whose vmlinuz and modules, whether the folder of that series in
+# kernel/ replaces some of the modules, and what options kvm-intel needs to virtualize CET.
+KERNELS = {
+    "7.3": ("7.3", False, ""),
+    "7.3-fixed": ("7.3", True, ""),
+    "6.18": ("6.18", False, ""),
+    "6.17": ("6.17", False, ""),
+    "6.12-stock": ("6.12", False, ""),
+    "6.12": ("6.12", True, "nested=0"),
+}
 
 
 @dataclass(frozen=True)
 class Set:
-    """`packages` (or the newest match of `newest`), plus dependencies that match `also`."""
+    """`packages` (or the newest match of `newest`), plus dependencies that match `also`.
+    With `beside`, instead of dependencies those packages, {0} being the version in the name."""
     suite: str
     packages: tuple = ()
     newest: str = ""
     also: str = r"$^"
+    beside: tuple = ()
+
+
+def _newest_kernel(series, what):
+    suite, mark = SERIES[series]
+    return suite, rf"linux-{what}-({re.escape(series)}\.\d+\+{mark}(?:\.\d+)?)-cloud-amd64"
 
 
 def _kernel(series):
-    suite, mark = KERNELS[series]
-    version = re.escape(series) + rf"\.\d+\+{mark}(\.\d+)?-cloud-amd64"
-    return Set(suite, newest=f"linux-image-{version}",
-               also=r"linux-(image|binary|modules|base)-\d")
+    suite, newest = _newest_kernel(series, "image")
+    return Set(suite, newest=newest, also=r"linux-(image|binary|modules|base)-\d")
+
+
+def _headers(series):
+    # Not what they depend on: a compiler that may be from another release than the suite.
+    suite, newest = _newest_kernel(series, "headers")
+    return Set(suite, newest=newest, beside=("linux-headers-{0}-common", "linux-kbuild-{0}"))
+
+
+def _source(series):
+    return Set(SERIES[series][0], (f"linux-source-{series}",))
 
 
 SETS = {
     "emulator": Set("trixie", ("bochs", "bochs-term", "bochsbios", "vgabios"), also=LIBRARIES),
     "boot": Set("trixie", ("isolinux", "syslinux-common", "xorriso"), also=LIBRARIES),
     "busybox": Set("trixie", ("busybox-static",)),
-    **{f"kernel-{series}": _kernel(series) for series in KERNELS},
+    **{f"kernel-{series}": _kernel(series) for series in SERIES},
+    **{f"headers-{series}": _headers(series) for series in SERIES},
+    **{f"source-{series}": _source(series) for series in SERIES},
     "qemu": Set("trixie-backports", ("qemu-system-x86", "qemu-system-data", "seabios"),
                 also=LIBRARIES),
     "qmp-shell": Set("trixie-backports", ("python3-qemu-qmp",)),
@@ -88,14 +115,29 @@ def _finish_qemu(directory):
         wrapper.chmod(0o755)
 
 
-FINISH = {"qemu": _finish_qemu}
+def _finish_headers(directory):
+    """Let the headers find each other where they are; they expect to be in /usr/src."""
+    for makefile in directory.glob("usr/src/linux-headers-*/Makefile"):
+        text = makefile.read_text(encoding="utf-8")
+        makefile.write_text(text.replace(
+            "include /usr/src/", "include $(dir $(lastword $(MAKEFILE_LIST)))../"),
+            encoding="utf-8")
+
+
+FINISH = {"qemu": _finish_qemu,
+          **{f"headers-{series}": _finish_headers for series in SERIES}}
 
 
 def _fill(name, archive):
     """Fetch the set `name` and make it the current one; return its directory."""
     rule = SETS[name]
     packages = rule.packages or (archive.newest(rule.newest),)
-    chosen = archive.resolve(packages, rule.suite, rule.also)
+    if rule.beside:
+        version = re.fullmatch(rule.newest, packages[0])[1]
+        packages += tuple(name.format(version) for name in rule.beside)
+        chosen = archive.versions(packages, rule.suite)
+    else:
+        chosen = archive.resolve(packages, rule.suite, rule.also)
     version = hashlib.sha256("\n".join(chosen).encode()).hexdigest()[:16]
 
     def fill(new):
@@ -158,6 +200,15 @@ def modules(series, say):
     return found[0]
 
 
+def headers(series, say):
+    return _only(need(f"headers-{series}", say), "usr/src/linux-headers-*-cloud-amd64",
+                 "directory of headers")
+
+
+def source(series, say):
+    return _only(need(f"source-{series}", say), "usr/src/linux-source-*.tar.xz", "source")
+
+
 def busybox(say):
     return _only(need("busybox", say), "**/bin/busybox", "busybox")
 
@@ -169,9 +220,11 @@ PARTS = {
     "qemu": ("qemu", lambda say: need("qemu", say)),
     "qmp-shell": ("qmp-shell", lambda say: need("qmp-shell", say)),
 }
-for _series in KERNELS:
+for _series in SERIES:
     PARTS[f"vmlinuz-{_series}"] = (f"kernel-{_series}", lambda say, s=_series: vmlinuz(s, say))
     PARTS[f"modules-{_series}"] = (f"kernel-{_series}", lambda say, s=_series: modules(s, say))
+    PARTS[f"headers-{_series}"] = (f"headers-{_series}", lambda say, s=_series: headers(s, say))
+    PARTS[f"source-{_series}"] = (f"source-{_series}", lambda say, s=_series: source(s, say))
 
 
 def path_of(name, say):
