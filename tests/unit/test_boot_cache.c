@@ -110,6 +110,26 @@ static void test_every_byte(Fixture *f, gconstpointer data)
 	}
 }
 
+/* The right bytes in the wrong order, near and far, are not the right bytes. */
+static void test_order(Fixture *f, gconstpointer data)
+{
+	static const size_t pairs[][2] = {{24, 32}, {24, 40}, {0x1100, 0x1108}, {0x1000, 0x2000}};
+	g_autofree char *entry = fill(f), *whole = NULL;
+	size_t size;
+
+	(void)data;
+	g_assert_true(g_file_get_contents(entry, &whole, &size, NULL));
+	for (size_t i = 0; i < G_N_ELEMENTS(pairs); i++) {
+		g_autofree char *swapped = g_memdup2(whole, size);
+
+		memcpy(swapped + pairs[i][0], whole + pairs[i][1], 8);
+		memcpy(swapped + pairs[i][1], whole + pairs[i][0], 8);
+		g_assert_true(g_file_set_contents_full(entry, swapped, (gssize)size,
+						       G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+		expect(f, FIRST);
+	}
+}
+
 static void test_not_ours_alone(Fixture *f, gconstpointer data)
 {
 	g_autofree char *entry = fill(f), *folder = folder_path(), *elsewhere = NULL;
@@ -208,6 +228,7 @@ int main(int argc, char **argv)
 		{"cache/used", test_used},
 		{"cache/every-cut", test_every_cut},
 		{"cache/every-byte", test_every_byte},
+		{"cache/order", test_order},
 		{"cache/not-ours-alone", test_not_ours_alone},
 		{"cache/bounded", test_bounded},
 		{"cache/no-cache", test_no_cache},
