@@ -181,12 +181,11 @@ int cmd_inspect(int argc, char **argv)
 {
 	InspectOptions options = {0};
 	g_autoptr(GError) error = NULL;
-	bool done = options_parse(&options, &argc, &argv, &error);
-	g_autofree char *cpu = options.cpu;
-	g_autoptr(Client) client = done ? client_open(argv[1], &error) : NULL;
+	g_autoptr(Client) client = NULL;
+	bool done = options_parse(&options, &argc, &argv, &error) &&
+		    (client = client_open(argv[1], &error)) &&
+		    (options.watch > 0 ? watch : once)(client, &options, &error);
 
-	if (!client)
-		return cli_error(error);
-	done = (options.watch > 0 ? watch : once)(client, &options, &error);
+	g_free(options.cpu);
 	return done ? EXIT_YES : cli_error(error);
 }
