@@ -12,9 +12,10 @@
 typedef struct Ioapic Ioapic;
 
 /*
- * KVM tells of an EOI only for vectors of routes it knows. `on_route` is called
- * whenever a redirection entry changes, with the message that the pin would
- * send, so that the machine can keep KVM's routing table in step.
+ * KVM tells of an EOI only for vectors of routes it knows. `changed` is called
+ * whenever the guest changes a redirection entry, with the message that the pin
+ * would send, so that the machine can keep KVM's routing table in step; always
+ * before the pin may fire by the new entry.
  */
 typedef struct IoapicRoutes {
 	void (*changed)(void *owner, unsigned pin, bool masked, bool level, uint64_t address,
@@ -28,7 +29,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Ioapic, ioapic_destroy)
 
 void ioapic_attach(Ioapic *ioapic, IoBus *bus);
 
-/* The sink that devices get: a pin's level changed. An edge is a change to true. */
+/*
+ * The sink that devices get: a pin's level changed. An edge is a change to true;
+ * on a masked pin it is lost, as on hardware (82093AA 3.2.4), while a level that
+ * is still there when the mask goes fires then.
+ */
 IrqSink ioapic_irq_sink(Ioapic *ioapic);
 
 /* A LAPIC ended the interrupt `vector` (KVM_EXIT_IOAPIC_EOI): level pins still high fire again. */
