@@ -16,7 +16,7 @@ from . import cache
 from .archive import Archive, require
 from .errors import LabError
 
-LIBRARIES = r"lib[a-z0-9]"
+LIBRARIES = r"(lib[a-z0-9]|zlib1g)"
 # Kernel series: the suite it is in, and how its builds for that suite are marked.
 SERIES = {
     "7.3": ("trixie-backports", "deb13"),
