@@ -103,6 +103,14 @@ static void console_output_ready(void *owner)
 	io_bus_unlock(machine_bus(session->machine));
 }
 
+/* nohup(1) and shells' background jobs ask for signals to stay ignored. */
+static bool is_ignored(int signal_number)
+{
+	struct sigaction action;
+
+	return sigaction(signal_number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 static gboolean on_signal(void *owner)
 {
 	stop(owner, &by_signal);
@@ -144,7 +152,8 @@ static int run_guest(Session *session, const RunControlConfig *control, GError *
 	const MachineEnd *end;
 
 	for (size_t i = 0; i < G_N_ELEMENTS(ending_signals); i++)
-		g_unix_signal_add(ending_signals[i], on_signal, session);
+		if (!is_ignored(ending_signals[i]))
+			g_unix_signal_add(ending_signals[i], on_signal, session);
 	if (!run_control_start(&session->control, control, session->machine, client_quit, session,
 			       error) ||
 	    !console_start(session->console, error) ||

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "cli/cli.h"
 
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config.h"
 
@@ -28,8 +30,20 @@ static void print_usage(FILE *to)
 	fprintf(to, "\n`umbra COMMAND --help` tells a command's options; umbra(1) tells all.\n");
 }
 
+/*
+ * A file that is opened while one of the first three is closed takes its place,
+ * and is then written to as if it were stdout or stderr.
+ */
+static void fill_standard_files(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			(void)!open("/dev/null", O_RDWR);
+}
+
 int main(int argc, char **argv)
 {
+	fill_standard_files();
 	setlocale(LC_CTYPE, "");
 	if (argc < 2) {
 		print_usage(stderr);
