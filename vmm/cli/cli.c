@@ -45,7 +45,7 @@ int cli_error(const GError *error)
 bool cli_parse(int *argc, char ***argv, const GOptionEntry *options, const char *usage,
 	       const char *description, int positional, GError **error)
 {
-	g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+	g_autoptr(GOptionContext) context = g_option_context_new(*usage ? usage : NULL);
 	const char *command = (*argv)[0];
 	g_autofree char *title = g_strdup_printf("umbra %s", command);
 	g_autofree char *summary = g_strdup_printf("%s\n\nUsage details: man umbra", description);
@@ -62,9 +62,10 @@ bool cli_parse(int *argc, char ***argv, const GOptionEntry *options, const char 
 	if (positional < 0 ? *argc < -positional : *argc != positional) {
 		bool many = positional > 0 && *argc > positional;
 
-		return umbra_fail(error, UMBRA_ERROR_USAGE, "%s: %s%s; usage: umbra %s %s", command,
-				  many ? "unexpected argument " : "an argument is missing",
-				  many ? (*argv)[positional] : "", command, usage);
+		return umbra_fail(
+			error, UMBRA_ERROR_USAGE, "%s: %s%s; usage: umbra %s %s%s[OPTION…]",
+			command, many ? "unexpected argument " : "an argument is missing",
+			many ? (*argv)[positional] : "", command, usage, *usage ? " " : "");
 	}
 	return true;
 }

@@ -41,10 +41,9 @@ void cli_warn(const char *format, ...) G_GNUC_PRINTF(1, 2);
 int cli_error(const GError *error);
 
 /*
- * Parses a command's options: `usage` is what follows the command's name, and
- * `positional` how many arguments must remain (including argv[0]; negative: at least so
- * many); anything else is a usage error.
- * Handles --help (prints, exits 0).
+ * Parses a command's options: `usage` is what follows the command's name
+ * beside options ("": nothing), and `positional` how many arguments must remain (including argv[0];
+ * negative: at least so many); anything else is a usage error. Handles --help (prints, exits 0).
  */
 bool cli_parse(int *argc, char ***argv, const GOptionEntry *options, const char *usage,
 	       const char *description, int positional, GError **error);

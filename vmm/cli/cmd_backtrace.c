@@ -37,7 +37,7 @@ static bool parse(BacktraceOptions *options, int *argc, char ***argv, GError **e
 		{0},
 	};
 
-	return cli_parse(argc, argv, entries, "TARGET [OPTION…]",
+	return cli_parse(argc, argv, entries, "TARGET",
 			 "Shows a guest's call stack, read off its shadow stack.", 2, error);
 }
 

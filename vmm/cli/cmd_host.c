@@ -26,7 +26,7 @@ int cmd_host(int argc, char **argv)
 		G_OPTION_ENTRY_NULL,
 	};
 
-	if (!cli_parse(&argc, &argv, entries, "[--json]",
+	if (!cli_parse(&argc, &argv, entries, "",
 		       "Tells what this host's KVM offers for CET, and for each thing missing the "
 		       "reason and the remedy.",
 		       1, &error))

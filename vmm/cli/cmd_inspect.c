@@ -32,7 +32,7 @@ static bool options_parse(InspectOptions *options, int *argc, char ***argv, GErr
 		{0},
 	};
 
-	if (!cli_parse(argc, argv, entries, "TARGET [OPTION…]",
+	if (!cli_parse(argc, argv, entries, "TARGET",
 		       "Shows the CET registers of a guest's vCPUs and what they mean.", 2, error))
 		return false;
 	if (!(options->watch >= 0 && options->watch <= WATCH_SECONDS_MAX))

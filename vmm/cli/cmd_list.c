@@ -98,8 +98,8 @@ int cmd_list(int argc, char **argv)
 	};
 	g_autoptr(GError) error = NULL;
 
-	if (!cli_parse(&argc, &argv, options, "[--json]", "Shows the running guests of this user.",
-		       1, &error))
+	if (!cli_parse(&argc, &argv, options, "", "Shows the running guests of this user.", 1,
+		       &error))
 		return cli_error(error);
 	g_autoptr(json_object) list = json_object_new_object();
 	json_object *guests = collect();

@@ -74,7 +74,7 @@ int cmd_set(int argc, char **argv)
 	};
 	g_autoptr(GError) error = NULL;
 
-	if (!cli_parse(&argc, &argv, options, "TARGET REGISTER=VALUE… [OPTION…]",
+	if (!cli_parse(&argc, &argv, options, "TARGET REGISTER=VALUE…",
 		       "Writes CET registers of a paused guest: all of them, or none.", -3, &error))
 		return cli_error(error);
 	g_autoptr(json_object) arguments = make_arguments(argv + 2, cpu, force, &error);

@@ -66,7 +66,7 @@ bool run_options_parse(RunOptions *options, int argc, char **argv, GError **erro
 	uint64_t cpus = 1;
 
 	config->memory = 512 * LAYOUT_MIB;
-	if (!cli_parse(&argc, &argv, entries, "--kernel FILE [OPTION…]",
+	if (!cli_parse(&argc, &argv, entries, "--kernel FILE",
 		       "Boots a guest with its console on this terminal (Ctrl-A h for help).", 1,
 		       error))
 		return false;
