@@ -171,6 +171,27 @@ static void test_bad_register(void)
 	}
 }
 
+static void test_bad_cpu(void)
+{
+	static const struct {
+		const char *key, *value;
+	} bad[] = {
+		{"linear_bits", "31"}, {"linear_bits", "65"}, {"linear_bits", "\"48\""},
+		{"xss", "0"},	       {"shstk", "1"},	      {"ibt", "null"},
+		{"lm", "\"true\""},
+	};
+	VcpuView view = vcpu_example(0), back;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+		g_autoptr(json_object) json = vcpu_view_to_json(&view);
+
+		g_test_message("%s", bad[i].key);
+		json_object_object_add(find(json, "host_cpu"), bad[i].key,
+				       json_tokener_parse(bad[i].value));
+		g_assert_false(vcpu_view_from_json(json, &back, NULL));
+	}
+}
+
 /* SDM vol. 1, 17.1: protected mode, CR4.CET, and the ring's own register. */
 static void test_live(void)
 {
@@ -178,9 +199,11 @@ static void test_live(void)
 
 	g_assert_true(vcpu_shstk_is_live(&view));
 	g_assert_false(vcpu_ibt_is_live(&view));
+	for (view.cpl = 0; view.cpl < 3; view.cpl++) {
+		g_assert_false(vcpu_shstk_is_live(&view));
+		g_assert_true(vcpu_ibt_is_live(&view));
+	}
 	view.cpl = 0;
-	g_assert_false(vcpu_shstk_is_live(&view));
-	g_assert_true(vcpu_ibt_is_live(&view));
 	view.paging.cr4 = 0x6f0;
 	g_assert_false(vcpu_ibt_is_live(&view));
 	view = vcpu_example(0);
@@ -285,6 +308,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/vcpu-view/round-trip", test_round_trip);
 	g_test_add_func("/vcpu-view/bad-json", test_bad_json);
 	g_test_add_func("/vcpu-view/bad-register", test_bad_register);
+	g_test_add_func("/vcpu-view/bad-cpu", test_bad_cpu);
 	g_test_add_func("/vcpu-view/live", test_live);
 	g_test_add_func("/vcpu-view/text", test_text);
 	g_test_add_func("/vcpu-view/text-of-problems", test_text_of_problems);
