@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Runs in the lab, for test_guest.py: one section per guest,
+#
+#	== NAME
+#	what umbra printed, stdout and stderr
+#	== NAME ended with STATUS
+
+kernel_words="console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests"
+
+section() {
+	name=$1
+	shift
+	echo "== $name"
+	"$@" 2>&1 </dev/null
+	echo "
+== $name ended with $?"
+}
+
+# NAME KERNEL OPTIONS CMDLINE: a stock Debian kernel
+debian() {
+	# shellcheck disable=SC2086 # the options are words
+	section "$1" umbra run --kernel "$2" --initrd /lab/initrd --memory 256M $3 \
+		--cmdline "$kernel_words $4"
+}
+
+section lab shstk_proof --tasks 6 --switches 400
+section tiny-cet umbra run --kernel /lab/cet --cet on
+section tiny-cpuid umbra run --kernel /lab/cpuid --cet on
+section tiny-cpuid-off umbra run --kernel /lab/cpuid --cet off
+
+# The kernel's line on each violation would tear the proof's lines apart.
+silence="echo 0 >/proc/sys/debug/exception-trace"
+proofs="shstk_proof --tasks 6 --switches 400 && shstk_proof --threads 6 --switches 400"
+debian tasks /lab/vmlinuz "--cpus 2" "-- sh -c \"$silence; $proofs\""
+debian off-triple /lab/vmlinuz "--cet off" \
+	'reboot=t -- sh -c "shstk_proof; echo shstk_proof ended with $?; reboot -f"'
+debian elf-reset /lab/vmlinux "--cet on" 'reboot=a -- sh -c "shstk_proof --report; reboot -f"'
+debian panic /lab/vmlinux "" 'reboot=t -- sh -c "echo c >/proc/sysrq-trigger"'
