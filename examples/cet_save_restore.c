@@ -32,12 +32,14 @@ static int restore_cet(int vcpu_fd, const CetState *state, const CetCpu *guest, 
 	RegIo io = cet_vcpu_io(&vcpu);
 	RegProblem problems[CET_MAX_PROBLEMS];
 	unsigned n = cet_check(state, guest, host, problems, CET_MAX_PROBLEMS);
+	CetJudge judge;
 	CetFault fault;
 	char text[512];
 
+	cet_judge_init(&judge, guest, host);
 	for (unsigned i = 0; i < n; i++)
 		fprintf(stderr, "%s\n", cet_problem_text(&problems[i], text, sizeof(text)));
-	if (n == 0 && cet_restore(&io, state, guest, host, &fault) == 0)
+	if (n == 0 && cet_restore(&io, state, &judge, &fault) == 0)
 		return 0;
 	if (n == 0)
 		fprintf(stderr, "%s\n", cet_fault_text(&fault, text, sizeof(text)));

@@ -10,7 +10,8 @@
  *	cet_discover(kvm_fd, vcpu_fd, &set);		after KVM_SET_CPUID2
  *	cet_capture(&io, set, &state, &fault);		vCPU stopped
  *	cet_check(&state, &guest, &host, problems, n);	anywhere, before anything is touched
- *	cet_restore(&io, &state, &guest, &host, &fault);	after SREGS and XSAVE, before events
+ *	cet_judge_init(&judge, &guest, &host);		once for a vCPU
+ *	cet_restore(&io, &state, &judge, &fault);	after SREGS and XSAVE, before events
  */
 #ifndef UMBRA_CET_H
 #define UMBRA_CET_H
@@ -49,8 +50,13 @@ enum {
 
 typedef struct CetState {
 	uint32_t has; /* which of the values below are there */
-	uint64_t value[CET_N_REGS];
-	uint64_t xss;
+	union {
+		struct {
+			uint64_t xss;
+			uint64_t value[CET_N_REGS];
+		};
+		uint64_t in_order[1 + CET_N_REGS]; /* the same, as they travel */
+	};
 	uint64_t cr0; /* for checks only: they travel with KVM_SET_SREGS */
 	uint64_t cr4;
 } CetState;
@@ -64,6 +70,24 @@ typedef struct CetState {
 unsigned cet_check(const CetState *state, const CetCpu *guest, const CetCpu *host,
 		   RegProblem *ret_problems, unsigned max);
 #define CET_MAX_PROBLEMS 48
+
+/*
+ * The same rules boiled down for one guest's CPUID on one host: made once for a vCPU, so
+ * that a restore costs little more than its ioctls. Holds back every state that
+ * cet_check() finds fault with, and may hold back others.
+ */
+typedef struct CetJudge {
+	CetCpu guest;
+	CetCpu host;
+	RegSieve sieve[CET_N_REGS];
+	uint64_t xss;	    /* the bits that may be set */
+	uint32_t required;  /* what a state must have, as in CetState.has … */
+	uint32_t forbidden; /* … and must not have */
+	bool passes_none;   /* the host takes away what the guest was shown */
+} CetJudge;
+
+void cet_judge_init(CetJudge *judge, const CetCpu *guest, const CetCpu *host);
+bool cet_judge_passes(const CetJudge *judge, const CetState *state);
 
 /* The same for one value; and KVM's answer to it alone, all rules weighed together. */
 unsigned cet_check_value(CetReg reg, uint64_t value, const CetCpu *guest, const CetCpu *host,
@@ -106,8 +130,7 @@ int cet_capture(const RegIo *io, uint32_t set, CetState *ret_state, CetFault *re
  * back and compares. After a failed check nothing was touched; after any other
  * failure the vCPU holds a part of the state. Returns 0, or -1 with *ret_fault.
  */
-int cet_restore(const RegIo *io, const CetState *state, const CetCpu *guest, const CetCpu *host,
-		CetFault *ret_fault);
+int cet_restore(const RegIo *io, const CetState *state, const CetJudge *judge, CetFault *ret_fault);
 
 /* The same without the check: for a value that KVM takes and the rules do not. */
 int cet_write(const RegIo *io, const CetState *state, CetFault *ret_fault);

@@ -31,7 +31,7 @@ static inline uint64_t reg_field_get(const RegField *field, uint64_t value)
 }
 
 typedef enum RegRuleKind {
-	REG_RULE_EXISTS,    /* the register is there with any of `features`, else only 0 fits */
+	REG_RULE_EXISTS,    /* the register is there with any of `features`; stands first */
 	REG_RULE_ZERO,	    /* `bits` are zero, unless the CPU has one of `features` */
 	REG_RULE_NOT_ALL,   /* not all of `bits` are set */
 	REG_RULE_CANONICAL, /* the value without the bits outside `bits` is a canonical address */
@@ -66,6 +66,18 @@ typedef struct RegCpu {
 	bool ignores_msrs;   /* kvm.ignore_msrs: unknown MSRs take any value and drop it */
 } RegCpu;
 
+/*
+ * A register's rules boiled down for one CPU. Holds back every value that breaks a
+ * rule, and may hold back others: what passes needs no closer look.
+ */
+typedef struct RegSieve {
+	uint64_t zero;	    /* these bits are zero */
+	uint64_t mask;	    /* these bits are not … */
+	uint64_t not_these; /* … exactly these */
+	uint64_t canonical; /* these bits are a canonical address … */
+	uint8_t above;	    /* … of 64 - above bits */
+} RegSieve;
+
 typedef struct RegProblem {
 	const char *name; /* of the register, or of what else is wrong: "cr4", "xss", … */
 	uint64_t value;
@@ -75,18 +87,14 @@ typedef struct RegProblem {
 } RegProblem;
 
 /*
- * The seam. Both functions move `n` values in order, and return how many they
- * moved: a lesser number means that values[number] was refused. A negative
- * number is -errno of a failure that concerns no single register.
+ * The seam. Both functions move the values of `n` registers, named by their ONE_REG
+ * ids, in order, and return how many they moved: a lesser number means that
+ * values[number] was refused. A negative number is -errno of a failure that
+ * concerns no single register.
  */
-typedef struct RegValue {
-	uint64_t one_reg;
-	uint64_t value;
-} RegValue;
-
 typedef struct RegIo {
-	int (*get)(void *self, RegValue *values, unsigned n);
-	int (*set)(void *self, const RegValue *values, unsigned n);
+	int (*get)(void *self, const uint64_t *ids, uint64_t *ret_values, unsigned n);
+	int (*set)(void *self, const uint64_t *ids, const uint64_t *values, unsigned n);
 	void *self;
 } RegIo;
 

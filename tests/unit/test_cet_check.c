@@ -34,6 +34,7 @@ static void expect(const CetState *state, const CetCpu *guest, const CetCpu *hos
 {
 	RegProblem problems[CET_MAX_PROBLEMS];
 	unsigned n = cet_check(state, guest, host, problems, CET_MAX_PROBLEMS);
+	CetJudge judge;
 
 	for (unsigned i = 0; i < n; i++) {
 		char bits[100];
@@ -46,6 +47,8 @@ static void expect(const CetState *state, const CetCpu *guest, const CetCpu *hos
 		g_assert_cmpstr(found, ==, expected[i]);
 	}
 	g_assert_null(expected[n]);
+	cet_judge_init(&judge, guest, host);
+	g_assert_true(cet_judge_passes(&judge, state) == (n == 0));
 	/* Room for fewer problems changes what is written, not what is counted. */
 	for (unsigned room = 0; room <= n; room++) {
 		RegProblem few[CET_MAX_PROBLEMS];

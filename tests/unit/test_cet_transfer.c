@@ -15,8 +15,13 @@ enum {
 	NOWHERE = -1,
 };
 
+typedef struct Held {
+	uint64_t one_reg;
+	uint64_t value;
+} Held;
+
 typedef struct FakeVcpu {
-	RegValue held[16];
+	Held held[16];
 	unsigned n;
 	int refuse_set; /* the entry at which a set stops, or NOWHERE */
 	int refuse_get;
@@ -26,7 +31,7 @@ typedef struct FakeVcpu {
 	GString *order; /* ids in the order of writing */
 } FakeVcpu;
 
-static RegValue *find(FakeVcpu *vcpu, uint64_t id)
+static Held *find(FakeVcpu *vcpu, uint64_t id)
 {
 	for (unsigned i = 0; i < vcpu->n; i++)
 		if (vcpu->held[i].one_reg == id)
@@ -35,7 +40,7 @@ static RegValue *find(FakeVcpu *vcpu, uint64_t id)
 	return &vcpu->held[vcpu->n++];
 }
 
-static int fake_get(void *self, RegValue *values, unsigned n)
+static int fake_get(void *self, const uint64_t *ids, uint64_t *values, unsigned n)
 {
 	FakeVcpu *vcpu = self;
 
@@ -45,12 +50,12 @@ static int fake_get(void *self, RegValue *values, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		if ((int)i == vcpu->refuse_get)
 			return (int)i;
-		values[i].value = find(vcpu, values[i].one_reg)->value;
+		values[i] = find(vcpu, ids[i])->value;
 	}
 	return (int)n;
 }
 
-static int fake_set(void *self, const RegValue *values, unsigned n)
+static int fake_set(void *self, const uint64_t *ids, const uint64_t *values, unsigned n)
 {
 	FakeVcpu *vcpu = self;
 
@@ -61,9 +66,9 @@ static int fake_set(void *self, const RegValue *values, unsigned n)
 		if ((int)i == vcpu->refuse_set)
 			return (int)i;
 		if ((int)i != vcpu->lose)
-			find(vcpu, values[i].one_reg)->value = values[i].value;
+			find(vcpu, ids[i])->value = values[i];
 		g_string_append_printf(vcpu->order, "%" G_GINT64_MODIFIER "x ",
-				       values[i].one_reg & 0xf00000fff);
+				       ids[i] & 0xf00000fff);
 	}
 	return (int)n;
 }
@@ -99,9 +104,11 @@ static void test_round_trip(void)
 	RegIo io;
 	CetState state = some_state(), back;
 	CetFault fault;
+	CetJudge judge;
 
+	cet_judge_init(&judge, &both, &both);
 	fake_init(&vcpu, &io);
-	g_assert_cmpint(cet_restore(&io, &state, &both, &both, &fault), ==, 0);
+	g_assert_cmpint(cet_restore(&io, &state, &judge, &fault), ==, 0);
 	g_assert_cmpstr(vcpu.order->str, ==,
 			"200000da0 2000006a0 2000006a2 2000006a4 2000006a5 2000006a6 2000006a7 "
 			"2000006a8 300000000 ");
@@ -167,6 +174,9 @@ static void test_refused(void)
 static void test_lost(void)
 {
 	CetState state = some_state();
+	CetJudge judge;
+
+	cet_judge_init(&judge, &both, &both);
 
 	for (unsigned i = 0; i < 9; i++) {
 		FakeVcpu vcpu;
@@ -176,7 +186,7 @@ static void test_lost(void)
 
 		fake_init(&vcpu, &io);
 		vcpu.lose = (int)i;
-		g_assert_cmpint(cet_restore(&io, &state, &both, &both, &fault), ==, -1);
+		g_assert_cmpint(cet_restore(&io, &state, &judge, &fault), ==, -1);
 		g_assert_cmpstr(fault.attempt, ==, "read back");
 		g_assert_cmpstr(fault.name, ==, i == 0 ? "xss" : cet_registers[i - 1].name);
 		g_assert_cmphex(fault.value, ==, i == 0 ? 0x1800 : state.value[i - 1]);
@@ -194,11 +204,13 @@ static void test_check_comes_first(void)
 	RegIo io;
 	CetState state = some_state();
 	CetFault fault;
+	CetJudge judge;
 	char text[400];
 
+	cet_judge_init(&judge, &both, &both);
 	fake_init(&vcpu, &io);
 	state.value[CET_U_CET] = 0x8000000000000004;
-	g_assert_cmpint(cet_restore(&io, &state, &both, &both, &fault), ==, -1);
+	g_assert_cmpint(cet_restore(&io, &state, &judge, &fault), ==, -1);
 	g_assert_cmpuint(vcpu.sets + vcpu.gets, ==, 0);
 	g_assert_cmpstr(fault.attempt, ==, "check");
 	g_assert_cmpstr(fault.name, ==, "u_cet");
@@ -221,7 +233,7 @@ static void test_failure(void)
 	g_assert_cmpint(cet_write(&io, &state, &fault), ==, -1);
 	g_assert_null(fault.name);
 	g_assert_cmpint(fault.error, ==, 14);
-	g_assert_nonnull(strstr(cet_fault_text(&fault, text, sizeof(text)), "errno 14"));
+	g_assert_nonnull(strstr(cet_fault_text(&fault, text, sizeof(text)), "Bad address"));
 	g_assert_cmpint(cet_capture(&io, ALL, &back, &fault), ==, -1);
 	g_assert_cmpint(fault.error, ==, 14);
 	fake_finish(&vcpu);

@@ -6,8 +6,10 @@
 
 #include <stdio.h>
 
-#define CR0_WP	(1ULL << 16)
-#define CR4_CET (1ULL << 23)
+#define CR0_WP		  (1ULL << 16)
+#define CR4_CET		  (1ULL << 23)
+#define CPUID_7_ECX_SHSTK (1ULL << 7)
+#define CPUID_7_EDX_IBT	  (1ULL << 20)
 
 /* KVM serves what the guest's CPUID and its own abilities have in common. */
 static RegCpu effective_cpu(const CetCpu *guest, const CetCpu *host)
@@ -19,106 +21,85 @@ static RegCpu effective_cpu(const CetCpu *guest, const CetCpu *host)
 	};
 }
 
-typedef struct Whole {
-	const CetState *state;
-	const CetCpu *guest;
-	const CetCpu *host;
-} Whole;
-
-/* A rule that looks at more than one register. `bits` gives what offends, 0 if it holds. */
-typedef struct CrossRule {
-	const char *name;
-	uint64_t (*value)(const Whole *whole);
-	uint64_t (*bits)(const Whole *whole);
-	RegRule rule;
-} CrossRule;
-
-static uint64_t cpuid_7_ecx(const Whole *whole)
-{
-	return whole->guest->features & CET_FEATURE_SHSTK ? 1ULL << 7 : 0;
-}
-
-static uint64_t cpuid_7_edx(const Whole *whole)
-{
-	return whole->guest->features & CET_FEATURE_IBT ? 1ULL << 20 : 0;
-}
-
-static uint64_t shstk_taken_away(const Whole *whole)
-{
-	return whole->host->features & CET_FEATURE_SHSTK ? 0 : cpuid_7_ecx(whole);
-}
-
-static uint64_t ibt_taken_away(const Whole *whole)
-{
-	return whole->host->features & CET_FEATURE_IBT ? 0 : cpuid_7_edx(whole);
-}
-
-static uint64_t xss_value(const Whole *whole)
-{
-	return whole->state->xss;
-}
-
-static uint64_t xss_beyond(const Whole *whole)
-{
-	if (!(whole->state->has & CET_HAS_XSS))
-		return 0;
-	return whole->state->xss & ~(whole->guest->xss & whole->host->xss);
-}
-
-static uint64_t cr4_value(const Whole *whole)
-{
-	return whole->state->cr4;
-}
-
-static uint64_t cr4_cet(const Whole *whole)
-{
-	return whole->state->has & CET_HAS_CR ? whole->state->cr4 & CR4_CET : 0;
-}
-
-static uint64_t cr4_cet_without_wp(const Whole *whole)
-{
-	return whole->state->cr0 & CR0_WP ? 0 : cr4_cet(whole);
-}
-
-static uint64_t cr4_cet_without_cet(const Whole *whole)
-{
-	uint32_t features = whole->guest->features & whole->host->features;
-
-	return features & (CET_FEATURE_SHSTK | CET_FEATURE_IBT) ? 0 : cr4_cet(whole);
-}
-
-static const CrossRule cross_rules[] = {
-	{"cpuid_7_ecx",
-	 cpuid_7_ecx,
-	 shstk_taken_away,
-	 {REG_RULE_CROSS, 0, 0, REG_ACCEPTS, true,
-	  "(SHSTK) was shown to the guest, and this host's KVM has no shadow stacks",
-	  "choose a destination whose KVM offers SHSTK (umbra host tells)"}},
-	{"cpuid_7_edx",
-	 cpuid_7_edx,
-	 ibt_taken_away,
-	 {REG_RULE_CROSS, 0, 0, REG_ACCEPTS, true,
-	  "(IBT) was shown to the guest, and this host's KVM has no indirect branch tracking",
-	  "choose a destination whose KVM offers IBT: an Intel host (umbra host tells)"}},
-	{"xss",
-	 xss_value,
-	 xss_beyond,
-	 {REG_RULE_CROSS, 0, 0, REG_REFUSES, true,
-	  "are supervisor states that this guest's CPUID or this host's KVM lacks",
-	  "choose a destination whose KVM offers CET (umbra host tells)"}},
-	{"cr4",
-	 cr4_value,
-	 cr4_cet_without_wp,
-	 {REG_RULE_CROSS, 0, 0, REG_ACCEPTS, true,
-	  "(CET) needs CR0.WP, which is clear: KVM takes both and the next VM entry fails",
-	  "the state is damaged: take it anew from its source"}},
-	{"cr4",
-	 cr4_value,
-	 cr4_cet_without_cet,
-	 {REG_RULE_CROSS, 0, 0, REG_REFUSES, true,
-	  "(CET) is set, and this CPU has neither shadow stacks nor indirect branch tracking",
-	  "choose a destination whose KVM offers CET (umbra host tells)"}},
+/* Rules that look at more than one register. */
+enum {
+	SHSTK_TAKEN_AWAY,
+	IBT_TAKEN_AWAY,
+	XSS_BEYOND,
+	CR4_CET_WITHOUT_WP,
+	CR4_CET_WITHOUT_CET,
+	N_CROSS_RULES,
 };
+
+#define SEEN_AS(what, action) \
+	.kind = REG_RULE_CROSS, .kvm = action, .architecture = true, .text = what
+
+static const struct CrossRule {
+	const char *name;
+	RegRule rule;
+} cross_rules[N_CROSS_RULES] = {
+	[SHSTK_TAKEN_AWAY] = {"cpuid_7_ecx",
+			      {SEEN_AS("(SHSTK) was shown to the guest, and this host's KVM has no "
+				       "shadow stacks",
+				       REG_ACCEPTS),
+			       .remedy = "choose a destination whose KVM offers SHSTK (umbra host "
+					 "tells)"}},
+	[IBT_TAKEN_AWAY] = {"cpuid_7_edx",
+			    {SEEN_AS("(IBT) was shown to the guest, and this host's KVM has no "
+				     "indirect branch tracking",
+				     REG_ACCEPTS),
+			     .remedy = "choose a destination whose KVM offers IBT, an Intel host "
+				       "(umbra host tells)"}},
+	[XSS_BEYOND] = {"xss",
+			{SEEN_AS("are supervisor states that this guest's CPUID or this host's KVM "
+				 "lacks",
+				 REG_REFUSES),
+			 .remedy = "choose a destination whose KVM offers CET (umbra host "
+				   "tells)"}},
+	[CR4_CET_WITHOUT_WP] = {"cr4",
+				{SEEN_AS("(CET) needs CR0.WP, which is clear: KVM takes both and "
+					 "the next VM entry fails",
+					 REG_ACCEPTS),
+				 .remedy = "the state is damaged: take it anew from its source"}},
+	[CR4_CET_WITHOUT_CET] =
+		{"cr4",
+		 {SEEN_AS("(CET) is set, and this CPU has neither shadow stacks nor "
+			  "indirect branch tracking",
+			  REG_REFUSES),
+		  .remedy = "choose a destination whose KVM offers CET (umbra host "
+			    "tells)"}},
+};
+
+/* What of each rule's value offends; 0 where the rule holds. */
+static void cross_check(const CetState *state, const CetCpu *guest, const CetCpu *host,
+			uint64_t ret_bits[N_CROSS_RULES])
+{
+	uint32_t lost = guest->features & ~host->features;
+	uint32_t common = guest->features & host->features;
+	uint64_t xss = state->has & CET_HAS_XSS ? state->xss : 0;
+	uint64_t cr4_cet = state->has & CET_HAS_CR ? state->cr4 & CR4_CET : 0;
+	bool cet = common & (CET_FEATURE_SHSTK | CET_FEATURE_IBT);
+
+	ret_bits[SHSTK_TAKEN_AWAY] = lost & CET_FEATURE_SHSTK ? CPUID_7_ECX_SHSTK : 0;
+	ret_bits[IBT_TAKEN_AWAY] = lost & CET_FEATURE_IBT ? CPUID_7_EDX_IBT : 0;
+	ret_bits[XSS_BEYOND] = xss & ~(guest->xss & host->xss);
+	ret_bits[CR4_CET_WITHOUT_WP] = state->cr0 & CR0_WP ? 0 : cr4_cet;
+	ret_bits[CR4_CET_WITHOUT_CET] = cet ? 0 : cr4_cet;
+}
+
+/* The whole value that a cross rule's bits are part of. */
+static uint64_t cross_value(unsigned rule, uint64_t bits, const CetState *state)
+{
+	switch (rule) {
+	case XSS_BEYOND:
+		return state->xss;
+	case CR4_CET_WITHOUT_WP:
+	case CR4_CET_WITHOUT_CET:
+		return state->cr4;
+	default:
+		return bits;
+	}
+}
 
 static const RegRule absent_rule = {
 	REG_RULE_CROSS,
@@ -142,19 +123,16 @@ static void add(RegProblem *problems, unsigned max, unsigned *n, RegProblem prob
 unsigned cet_check(const CetState *state, const CetCpu *guest, const CetCpu *host,
 		   RegProblem *ret_problems, unsigned max)
 {
-	const Whole whole = {state, guest, host};
 	const RegCpu cpu = effective_cpu(guest, host);
+	uint64_t cross[N_CROSS_RULES];
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < sizeof(cross_rules) / sizeof(cross_rules[0]); i++) {
-		const CrossRule *cross = &cross_rules[i];
-		uint64_t bits = cross->bits(&whole);
-
-		if (bits)
+	cross_check(state, guest, host, cross);
+	for (unsigned i = 0; i < N_CROSS_RULES; i++)
+		if (cross[i])
 			add(ret_problems, max, &n,
-			    (RegProblem){cross->name, cross->value(&whole), bits, cross->rule.kvm,
-					 &cross->rule});
-	}
+			    (RegProblem){cross_rules[i].name, cross_value(i, cross[i], state),
+					 cross[i], cross_rules[i].rule.kvm, &cross_rules[i].rule});
 	for (unsigned i = 0; i < CET_N_REGS; i++) {
 		const RegDesc *reg = &cet_registers[i];
 
@@ -166,6 +144,47 @@ unsigned cet_check(const CetState *state, const CetCpu *guest, const CetCpu *hos
 			    (RegProblem){reg->name, 0, ~0ULL, REG_ACCEPTS, &absent_rule});
 	}
 	return n;
+}
+
+void cet_judge_init(CetJudge *judge, const CetCpu *guest, const CetCpu *host)
+{
+	const RegCpu cpu = effective_cpu(guest, host);
+	uint32_t lost = guest->features & ~host->features;
+
+	*judge = (CetJudge){
+		.guest = *guest,
+		.host = *host,
+		.xss = guest->xss & host->xss,
+		.passes_none = lost & (CET_FEATURE_SHSTK | CET_FEATURE_IBT),
+	};
+	for (unsigned i = 0; i < CET_N_REGS; i++) {
+		reg_sieve_init(&judge->sieve[i], &cet_registers[i], &cpu);
+		if (reg_exists(&cet_registers[i], &cpu))
+			judge->required |= 1u << i;
+		else if (!cet_registers[i].msr)
+			judge->forbidden |= 1u << i;
+	}
+}
+
+bool cet_judge_passes(const CetJudge *judge, const CetState *state)
+{
+	uint32_t has = state->has;
+
+	if (judge->passes_none || has & judge->forbidden || judge->required & ~has)
+		return false;
+	if (has & CET_HAS_XSS && state->xss & ~judge->xss)
+		return false;
+	if (has & CET_HAS_CR && state->cr4 & CR4_CET &&
+	    (!(state->cr0 & CR0_WP) || !(judge->required & 1u << CET_U_CET)))
+		return false;
+	for (unsigned i = 0; i < CET_N_REGS; i++) {
+		uint64_t value = state->value[i];
+
+		/* Every sieve lets zero pass, and zero is what most registers hold. */
+		if (value && has & 1u << i && !reg_sieve_passes(&judge->sieve[i], value))
+			return false;
+	}
+	return true;
 }
 
 unsigned cet_check_value(CetReg reg, uint64_t value, const CetCpu *guest, const CetCpu *host,

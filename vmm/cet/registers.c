@@ -5,11 +5,21 @@
  * in the SDM, vol. 1 chapter 17 and vol. 3 section 26.3.1 (checks on VM entry).
  * The two differ, in both directions: column `architecture` tells it.
  */
-#include "umbra/cet.h"
+#include "cet/registers.h"
 
 #include "umbra/one_reg.h"
 
 #include <string.h>
+
+enum {
+	MSR_U_CET = 0x6a0,
+	MSR_S_CET = 0x6a2,
+	MSR_PL0_SSP = 0x6a4,
+	MSR_PL1_SSP = 0x6a5,
+	MSR_PL2_SSP = 0x6a6,
+	MSR_PL3_SSP = 0x6a7,
+	MSR_INT_SSP_TAB = 0x6a8,
+};
 
 #define COUNT(array)	(sizeof(array) / sizeof((array)[0]))
 #define BIT(n)		(1ULL << (n))
@@ -171,21 +181,29 @@ static const RegRule *const int_ssp_tab_rules[] = {&needs_shstk, &needs_long_mod
 	}
 
 const RegDesc cet_registers[CET_N_REGS] = {
-	[CET_U_CET] = ROW("u_cet", "user-mode CET control", 0x6a0, control_fields, u_cet_rules),
+	[CET_U_CET] = ROW("u_cet", "user-mode CET control", MSR_U_CET, control_fields, u_cet_rules),
 	[CET_S_CET] =
-		ROW("s_cet", "supervisor-mode CET control", 0x6a2, control_fields, s_cet_rules),
-	[CET_PL0_SSP] = ROW("pl0_ssp", "shadow stack pointer for privilege level 0", 0x6a4,
+		ROW("s_cet", "supervisor-mode CET control", MSR_S_CET, control_fields, s_cet_rules),
+	[CET_PL0_SSP] = ROW("pl0_ssp", "shadow stack pointer for privilege level 0", MSR_PL0_SSP,
 			    address_fields, ssp_rules),
-	[CET_PL1_SSP] = ROW("pl1_ssp", "shadow stack pointer for privilege level 1", 0x6a5,
+	[CET_PL1_SSP] = ROW("pl1_ssp", "shadow stack pointer for privilege level 1", MSR_PL1_SSP,
 			    address_fields, ssp_rules),
-	[CET_PL2_SSP] = ROW("pl2_ssp", "shadow stack pointer for privilege level 2", 0x6a6,
+	[CET_PL2_SSP] = ROW("pl2_ssp", "shadow stack pointer for privilege level 2", MSR_PL2_SSP,
 			    address_fields, ssp_rules),
-	[CET_PL3_SSP] = ROW("pl3_ssp", "user shadow stack pointer, parked outside ring 3", 0x6a7,
-			    address_fields, ssp_rules),
-	[CET_INT_SSP_TAB] = ROW("int_ssp_tab", "table of interrupt shadow stacks", 0x6a8,
+	[CET_PL3_SSP] = ROW("pl3_ssp", "user shadow stack pointer, parked outside ring 3",
+			    MSR_PL3_SSP, address_fields, ssp_rules),
+	[CET_INT_SSP_TAB] = ROW("int_ssp_tab", "table of interrupt shadow stacks", MSR_INT_SSP_TAB,
 				address_fields, int_ssp_tab_rules),
 	[CET_GUEST_SSP] = {"guest_ssp", "current shadow stack pointer", 0, UMBRA_ONE_REG_GUEST_SSP,
 			   address_fields, COUNT(address_fields), ssp_rules, COUNT(ssp_rules)},
+};
+
+const uint64_t cet_ids_in_order[1 + CET_N_REGS] = {
+	UMBRA_ONE_REG_MSR(MSR_IA32_XSS), UMBRA_ONE_REG_MSR(MSR_U_CET),
+	UMBRA_ONE_REG_MSR(MSR_S_CET),	 UMBRA_ONE_REG_MSR(MSR_PL0_SSP),
+	UMBRA_ONE_REG_MSR(MSR_PL1_SSP),	 UMBRA_ONE_REG_MSR(MSR_PL2_SSP),
+	UMBRA_ONE_REG_MSR(MSR_PL3_SSP),	 UMBRA_ONE_REG_MSR(MSR_INT_SSP_TAB),
+	UMBRA_ONE_REG_GUEST_SSP,
 };
 
 const RegDesc *cet_register_find(const char *name)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* The seam on a KVM vCPU's file, and what KVM serves there. */
-#include "umbra/cet.h"
+#include "cet/registers.h"
 
 #include "umbra/one_reg.h"
 
@@ -11,7 +11,6 @@
 enum {
 	BATCH_MAX = 16,
 	MSR_LIST_MAX = 1024, /* KVM 7.3 lists 130 at most */
-	MSR_IA32_XSS = 0xda0,
 };
 
 typedef struct MsrBatch {
@@ -19,31 +18,32 @@ typedef struct MsrBatch {
 	struct kvm_msr_entry entries[BATCH_MAX];
 } MsrBatch;
 
-/* How many values from the first on are MSRs and go into one batch. */
-static unsigned batch_length(const CetVcpu *vcpu, const RegValue *values, unsigned n)
+/*
+ * Fills a batch with the MSRs at the front of `ids`, and returns how many they are;
+ * `values` is NULL for a batch to read.
+ */
+static inline unsigned batch_fill(MsrBatch *batch, const uint64_t *ids, const uint64_t *values,
+				  unsigned n)
 {
+	unsigned room = n < BATCH_MAX ? n : BATCH_MAX;
 	unsigned length = 0;
 
-	if (vcpu->all_by_one_reg)
-		return 0;
-	while (length < n && length < BATCH_MAX &&
-	       UMBRA_ONE_REG_TYPE(values[length].one_reg) == UMBRA_ONE_REG_TYPE_MSR)
-		length++;
+	for (; length < room; length++) {
+		struct kvm_msr_entry *entry = &batch->entries[length];
+
+		if (UMBRA_ONE_REG_TYPE(ids[length]) != UMBRA_ONE_REG_TYPE_MSR)
+			break;
+		entry->index = (uint32_t)UMBRA_ONE_REG_INDEX(ids[length]);
+		entry->reserved = 0;
+		entry->data = values ? values[length] : 0;
+	}
+	batch->head.nmsrs = length;
+	batch->head.pad = 0;
 	return length;
 }
 
-static void batch_init(MsrBatch *batch, const RegValue *values, unsigned n)
-{
-	batch->head = (struct kvm_msrs){.nmsrs = n};
-	for (unsigned i = 0; i < n; i++)
-		batch->entries[i] = (struct kvm_msr_entry){
-			.index = (uint32_t)UMBRA_ONE_REG_INDEX(values[i].one_reg),
-			.data = values[i].value,
-		};
-}
-
 /* 1 if moved, 0 if KVM refuses this register or value (always EINVAL), -errno otherwise. */
-static int one_reg(const CetVcpu *vcpu, unsigned long request, uint64_t id, uint64_t *value)
+static inline int one_reg(const CetVcpu *vcpu, unsigned long request, uint64_t id, uint64_t *value)
 {
 	struct kvm_one_reg reg = {.id = id, .addr = (uintptr_t)value};
 
@@ -52,66 +52,56 @@ static int one_reg(const CetVcpu *vcpu, unsigned long request, uint64_t id, uint
 	return errno == EINVAL ? 0 : -errno;
 }
 
-static int get(void *self, RegValue *values, unsigned n)
+/* The MSRs at the front go in one batch, what follows one by one: an MSR may do so too. */
+static int get(void *self, const uint64_t *ids, uint64_t *ret_values, unsigned n)
 {
 	const CetVcpu *vcpu = self;
 	unsigned done = 0;
+	MsrBatch batch;
+	unsigned length = vcpu->all_by_one_reg ? 0 : batch_fill(&batch, ids, NULL, n);
 
-	while (done < n) {
-		unsigned length = batch_length(vcpu, values + done, n - done);
-		int moved;
+	if (length) {
+		int moved = ioctl(vcpu->fd, KVM_GET_MSRS, &batch);
 
-		if (length) {
-			MsrBatch batch;
-
-			batch_init(&batch, values + done, length);
-			moved = ioctl(vcpu->fd, KVM_GET_MSRS, &batch);
-			for (int i = 0; i < moved; i++)
-				values[done + (unsigned)i].value = batch.entries[i].data;
-			if (moved < 0)
-				moved = -errno;
-		} else {
-			length = 1;
-			moved = one_reg(vcpu, KVM_GET_ONE_REG, values[done].one_reg,
-					&values[done].value);
-		}
 		if (moved < 0)
-			return moved;
-		done += (unsigned)moved;
-		if ((unsigned)moved < length)
-			break;
+			return -errno;
+		for (; done < (unsigned)moved; done++)
+			ret_values[done] = batch.entries[done].data;
+		if (done < length)
+			return (int)done;
+	}
+	for (; done < n; done++) {
+		int moved = one_reg(vcpu, KVM_GET_ONE_REG, ids[done], &ret_values[done]);
+
+		if (moved <= 0)
+			return moved < 0 ? moved : (int)done;
 	}
 	return (int)done;
 }
 
-static int set(void *self, const RegValue *values, unsigned n)
+static int set(void *self, const uint64_t *ids, const uint64_t *values, unsigned n)
 {
 	const CetVcpu *vcpu = self;
 	unsigned done = 0;
+	MsrBatch batch;
+	unsigned length = vcpu->all_by_one_reg ? 0 : batch_fill(&batch, ids, values, n);
 
-	while (done < n) {
-		unsigned length = batch_length(vcpu, values + done, n - done);
-		int moved;
+	if (length) {
+		int moved = ioctl(vcpu->fd, KVM_SET_MSRS, &batch);
 
-		if (length) {
-			MsrBatch batch;
-
-			batch_init(&batch, values + done, length);
-			moved = ioctl(vcpu->fd, KVM_SET_MSRS, &batch);
-			if (moved < 0)
-				moved = -errno;
-		} else {
-			uint64_t value = values[done].value;
-
-			length = 1;
-			moved = one_reg(vcpu, KVM_SET_ONE_REG, values[done].one_reg, &value);
-		}
 		if (moved < 0)
-			return moved;
-		done += (unsigned)moved;
-		/* KVM stops at the first MSR it refuses, and calls that a success. */
-		if ((unsigned)moved < length)
-			break;
+			return -errno;
+		done = (unsigned)moved;
+		/* KVM stops at the first MSR that it refuses, and calls that a success. */
+		if (done < length)
+			return (int)done;
+	}
+	for (; done < n; done++) {
+		uint64_t value = values[done];
+		int moved = one_reg(vcpu, KVM_SET_ONE_REG, ids[done], &value);
+
+		if (moved <= 0)
+			return moved < 0 ? moved : (int)done;
 	}
 	return (int)done;
 }

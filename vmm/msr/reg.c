@@ -10,16 +10,23 @@ bool reg_is_canonical(uint64_t address, unsigned linear_bits)
 	return (address & high) == 0 || (address & high) == high;
 }
 
-/* The bits of `value` that break `rule`; 0 if it holds. */
-static uint64_t offending_bits(const RegRule *rule, uint64_t value, const RegCpu *cpu)
+/*
+ * The bits of `value` that break `rule`; 0 if it holds. A value without any of the
+ * rule's bits holds to it, whatever its kind: most values of most registers end there.
+ */
+static inline uint64_t offending_bits(const RegRule *rule, uint64_t value, const RegCpu *cpu)
 {
+	uint64_t bits = value & rule->bits;
+
+	if (!bits)
+		return 0;
 	switch (rule->kind) {
 	case REG_RULE_ZERO:
-		return cpu->features & rule->features ? 0 : value & rule->bits;
+		return cpu->features & rule->features ? 0 : bits;
 	case REG_RULE_NOT_ALL:
-		return (value & rule->bits) == rule->bits ? rule->bits : 0;
+		return bits == rule->bits ? bits : 0;
 	case REG_RULE_CANONICAL:
-		return reg_is_canonical(value & rule->bits, cpu->linear_bits) ? 0 : rule->bits;
+		return reg_is_canonical(bits, cpu->linear_bits) ? 0 : rule->bits;
 	case REG_RULE_EXISTS:
 	case REG_RULE_CROSS:
 		break;
@@ -27,13 +34,15 @@ static uint64_t offending_bits(const RegRule *rule, uint64_t value, const RegCpu
 	return 0;
 }
 
-/* The rule by which the register is absent from this CPU, or NULL. */
-static const RegRule *absence(const RegDesc *reg, const RegCpu *cpu)
+/* The rule by which the register is absent from this CPU, or NULL. Such rules stand first. */
+static inline const RegRule *absence(const RegDesc *reg, const RegCpu *cpu)
 {
 	for (unsigned i = 0; i < reg->n_rules; i++) {
 		const RegRule *rule = reg->rules[i];
 
-		if (rule->kind == REG_RULE_EXISTS && !(cpu->features & rule->features))
+		if (rule->kind != REG_RULE_EXISTS)
+			break;
+		if (!(cpu->features & rule->features))
 			return rule;
 	}
 	return NULL;
@@ -85,6 +94,29 @@ unsigned reg_check(const RegDesc *reg, uint64_t value, const RegCpu *cpu, RegPro
 		n++;
 	}
 	return n;
+}
+
+void reg_sieve_init(RegSieve *sieve, const RegDesc *reg, const RegCpu *cpu)
+{
+	/* (value & 0) is never 1, and zero is canonical: without rules everything passes. */
+	*sieve = (RegSieve){.not_these = 1, .above = (uint8_t)(64 - cpu->linear_bits)};
+	if (absence(reg, cpu))
+		sieve->zero = ~0ULL;
+	for (unsigned i = 0; i < reg->n_rules; i++) {
+		const RegRule *rule = reg->rules[i];
+
+		if (rule->kind == REG_RULE_ZERO && !(cpu->features & rule->features))
+			sieve->zero |= rule->bits;
+		if (rule->kind == REG_RULE_NOT_ALL) {
+			/* There is room for one such rule: a second one takes its bits whole. */
+			sieve->zero |= sieve->mask ? rule->bits : 0;
+			sieve->mask = sieve->not_these = sieve->mask ? sieve->mask : rule->bits;
+		}
+		if (rule->kind == REG_RULE_CANONICAL) {
+			sieve->zero |= sieve->canonical ? rule->bits & ~sieve->canonical : 0;
+			sieve->canonical = sieve->canonical ? sieve->canonical : rule->bits;
+		}
+	}
 }
 
 RegVerdict reg_verdict(const RegDesc *reg, uint64_t value, const RegCpu *cpu)

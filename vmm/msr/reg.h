@@ -21,6 +21,16 @@ bool reg_exists(const RegDesc *reg, const RegCpu *cpu);
 
 bool reg_is_canonical(uint64_t address, unsigned linear_bits);
 
+void reg_sieve_init(RegSieve *sieve, const RegDesc *reg, const RegCpu *cpu);
+
+static inline bool reg_sieve_passes(const RegSieve *sieve, uint64_t value)
+{
+	uint64_t address = value & sieve->canonical;
+
+	return !(value & sieve->zero) && (value & sieve->mask) != sieve->not_these &&
+	       (uint64_t)((int64_t)(address << sieve->above) >> sieve->above) == address;
+}
+
 /*
  * "13:12", "0", "63:10, 5:2": the set bits of `bits` from the highest down. At
  * most `size` bytes with the final NUL, like snprintf(); returns `text`.
