@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The register table against the lab's KVM, and what the library costs there."""
+
+import pathlib
+import re
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
+import lab  # noqa: E402
+import tap  # noqa: E402
+
+# Each section ends in its program's exit status. The cost comes first, before the machine is warm.
+SCRIPT = """
+section() { name=$1; shift; echo "== $name"; "$@" 2>&1; echo "status $?"; }
+section cost cet_cost
+section entry cet_entry
+section proof cet_proof --values 500000
+section one cet_proof --one both u_cet 0x8000000000000004
+section example cet_save_restore
+echo 1 > /sys/module/kvm/parameters/ignore_msrs
+section ignored cet_proof --values 200000
+echo "== end"
+"""
+VERDICTS = ("ok", "accepts", "accepts-and-loses", "refuses")
+
+
+class Cet(unittest.TestCase):
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        lab.part("vmlinuz-7.3")
+        text = lab.run(["/bin/sh", "-c", SCRIPT], {
+            "cet_save_restore": lab.BUILD / "examples" / "cet_save_restore",
+        }, options=())
+        cls.sections = dict(re.findall(r"^== (\w+)\n(.*?)(?=^== )", text, re.M | re.S))
+
+    def section(self, name):
+        text = self.sections[name]
+        self.assertRegex(text, r"status 0\n\Z")
+        return text
+
+    def proven(self, name, values):
+        text = self.section(name)
+        self.assertRegex(text, r"^seed \d+, ")
+        tried, = re.findall(r"^(\d+) values, 0 mismatches$", text, re.M)
+        self.assertGreaterEqual(int(tried), values)
+        # A run that reaches only some of the verdicts would prove little.
+        counts = dict(re.findall(r"^(\S+) +(\d+)$", text, re.M))
+        for verdict in VERDICTS:
+            self.assertGreater(int(counts[verdict]), 100, verdict)
+
+    def test_the_table_says_what_kvm_does(self):
+        self.proven("proof", 500000)
+
+    def test_and_what_it_does_with_ignore_msrs(self):
+        self.proven("ignored", 200000)
+
+    def test_one_line_is_repeated_alone(self):
+        self.assertIn("same: accepts-and-loses\n", self.section("one"))
+
+    def test_what_kvm_accepts_fails_at_entry(self):
+        text = self.section("entry")
+        self.assertIn("s_cet not canonical: entry fails", text)
+        self.assertIn("all as the check says\n", text)
+
+    def test_the_example_moves_all_registers(self):
+        self.assertEqual(len(re.findall(r"^\w+ +0x0{16}$", self.section("example"), re.M)), 8)
+
+    def test_capture_and_restore_cost_little_more_than_their_ioctls(self):
+        found = re.findall(r"^(capture|restore) \d+, bare ioctls \d+: ([\d.]+) times$",
+                           self.section("cost"), re.M)
+        self.assertEqual([name for name, _ in found], ["capture", "restore"])
+        for name, times in found:
+            self.assertLessEqual(float(times), 1.05, name)
+
+    def test_a_check_costs_less_than_2000_instructions(self):
+        cost, = re.findall(r"^check (\d+) instructions$", self.section("cost"), re.M)
+        self.assertLessEqual(int(cost), 2000)
+
+
+if __name__ == "__main__":
+    tap.main()
