@@ -38,6 +38,19 @@ static void test_hole(void)
 	g_assert_cmphex(back, ==, value);
 }
 
+/* Huge pages need the low 21 bits of host and guest-physical address to agree. */
+static void test_alignment(void)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		uint64_t size = 4 * LAYOUT_GIB + i * 4096;
+		g_autoptr(GuestMemory) memory = guest_memory_create(size, NULL);
+
+		for (unsigned r = 0; r < memory->n_regions; r++)
+			g_assert_cmphex((uintptr_t)memory->regions[r].host % 0x200000, ==, 0);
+		*(uint8_t *)guest_memory_at(memory, 5 * LAYOUT_GIB + i * 4096 - 1, 1) = 1;
+	}
+}
+
 static void test_refused_sizes(void)
 {
 	static const uint64_t bad[] = {
@@ -63,6 +76,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/guest-memory/small", test_small);
 	g_test_add_func("/guest-memory/hole", test_hole);
+	g_test_add_func("/guest-memory/alignment", test_alignment);
 	g_test_add_func("/guest-memory/refused-sizes", test_refused_sizes);
 	return g_test_run();
 }

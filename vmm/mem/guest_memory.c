@@ -6,10 +6,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
+
+#define HUGE_PAGE (2 * LAYOUT_MIB)
 
 static void lay_out(GuestMemory *memory)
 {
@@ -28,11 +28,30 @@ static void lay_out(GuestMemory *memory)
 	}
 }
 
+/*
+ * KVM maps a huge page only where host and guest-physical address agree in their
+ * low bits, so RAM starts at a multiple of one. What was mapped beside is given
+ * back.
+ */
+static uint8_t *map_aligned(uint64_t size)
+{
+	uint64_t head, reserved = size + HUGE_PAGE;
+	uint8_t *start = mmap(NULL, reserved, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (start == MAP_FAILED)
+		return NULL;
+	head = -(uintptr_t)start % HUGE_PAGE;
+	if (head > 0)
+		munmap(start, head);
+	munmap(start + head + size, HUGE_PAGE - head);
+	return start + head;
+}
+
 GuestMemory *guest_memory_create(uint64_t size, GError **error)
 {
 	g_autoptr(GuestMemory) memory = g_new0(GuestMemory, 1);
 
-	memory->fd = -1;
 	memory->size = size;
 	if (size < LAYOUT_RAM_MIN || size > LAYOUT_RAM_MAX || size % 4096 != 0) {
 		umbra_fail(error, UMBRA_ERROR_USAGE,
@@ -40,20 +59,14 @@ GuestMemory *guest_memory_create(uint64_t size, GError **error)
 			   size);
 		return NULL;
 	}
-	memory->fd = memfd_create("umbra-ram", MFD_CLOEXEC);
-	if (memory->fd < 0 || ftruncate(memory->fd, (off_t)size) < 0) {
+	memory->base = map_aligned(size);
+	if (!memory->base) {
 		umbra_fail_errno(error, errno, "cannot reserve %" PRIu64 " MiB of memory",
 				 size / LAYOUT_MIB);
 		return NULL;
 	}
-	void *base =
-		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory->fd, 0);
-	if (base == MAP_FAILED) {
-		umbra_fail_errno(error, errno, "cannot map %" PRIu64 " MiB of memory",
-				 size / LAYOUT_MIB);
-		return NULL;
-	}
-	memory->base = base;
+	/* Where huge pages are off or not known, this fails, and nothing is lost but time. */
+	madvise(memory->base, size, MADV_HUGEPAGE);
 	lay_out(memory);
 	return g_steal_pointer(&memory);
 }
@@ -64,8 +77,6 @@ void guest_memory_destroy(GuestMemory *memory)
 		return;
 	if (memory->base)
 		munmap(memory->base, memory->size);
-	if (memory->fd >= 0)
-		close(memory->fd);
 	g_free(memory);
 }
 

@@ -2,8 +2,11 @@
 /*
  * Guest memory: the one place that turns a guest-physical address into bytes.
  *
- * RAM is one memfd, mapped shared, laid out in at most two regions around the
- * MMIO hole (base/layout.h). Pages cost nothing before somebody touches them.
+ * RAM is one anonymous mapping, laid out in at most two regions around the MMIO
+ * hole (base/layout.h). Memory costs nothing before somebody touches it, and
+ * then it comes in huge pages where the host has them. A memfd would not: shared
+ * memory gets none by default, and each 4 KiB page that a guest touches first is
+ * then a VM exit, some 18,000 of them for the boot of a stock kernel.
  */
 #ifndef UMBRA_MEM_GUEST_MEMORY_H
 #define UMBRA_MEM_GUEST_MEMORY_H
@@ -16,7 +19,7 @@ typedef struct MemoryRegion {
 	uint64_t gpa;	 /* first guest-physical address */
 	uint64_t size;	 /* bytes, a multiple of 4 KiB */
 	uint8_t *host;	 /* where umbra sees it */
-	uint64_t offset; /* its place in the file `fd` */
+	uint64_t offset; /* its place where all regions lie one behind the other */
 } MemoryRegion;
 
 typedef struct GuestMemory {
@@ -24,7 +27,6 @@ typedef struct GuestMemory {
 	unsigned n_regions;
 	uint64_t size; /* bytes of RAM in all regions */
 	uint8_t *base; /* one mapping holds all regions in order */
-	int fd;
 } GuestMemory;
 
 /*
