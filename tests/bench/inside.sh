@@ -7,7 +7,7 @@ mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
 export HOME=/tmp/home
 mkdir -p "$HOME"
 
-linux="console=ttyS0 panic=-1 mitigations=off quiet reboot=t cryptomgr.notests"
+linux="console=ttyS0 panic=-1 mitigations=off quiet reboot=t cryptomgr.notests -- true"
 tiny=/bench/hello
 microvm="/qemu/bin/qemu-system-x86_64-microvm -M microvm,acpi=off,rtc=on,pic=off,pit=off,x-option-roms=off,isa-serial=on -bios qboot.rom"
 q35="/qemu/bin/qemu-system-x86_64 -M q35"
