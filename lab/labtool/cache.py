@@ -11,6 +11,11 @@ import os
 import pathlib
 import shutil
 import tempfile
+import time
+
+STALE_SECONDS = 24 * 3600
+IN_USE_SECONDS = 3600
+TURN_SECONDS = 0.2
 
 
 def root():
@@ -44,9 +49,12 @@ def turn(say):
     with contextlib.ExitStack() as stack:
         places = [stack.enter_context(open(directory / f"place-{index}", "w", encoding="ascii"))
                   for index in range(os.cpu_count() or 1)]
-        if not any(_try_lock(place) for place in places):
-            say("waiting for another lab/run to end")
-            fcntl.flock(places[os.getpid() % len(places)], fcntl.LOCK_EX)
+        waiting = False
+        while not any(_try_lock(place) for place in places):
+            if not waiting:
+                say("waiting for another lab/run to end")
+                waiting = True
+            time.sleep(TURN_SECONDS)  # there is no waiting for whichever place is free first
         yield
 
 
@@ -69,12 +77,21 @@ def scratch(parent):
         shutil.rmtree(path, ignore_errors=True)
 
 
+def _remove_stale(parent):
+    """Remove what a filler that was killed left behind long ago."""
+    for path in parent.glob(".new-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
+
+
 def entry(path, fill):
     """Return the directory `path`, made by `fill(directory)` if it is not there."""
     if path.is_dir():
         return path
     with locked(str(path.relative_to(root()))):
         if not path.is_dir():
+            _remove_stale(path.parent)
             with scratch(path.parent) as new:
                 fill(new)
                 new.chmod(0o755)
@@ -93,9 +110,10 @@ def point(link, target):
 
 
 def keep_newest(parent, count):
-    """Remove all but the `count` entries of `parent` that were used last."""
+    """Remove all but the `count` entries of `parent` that were used last; none used just now."""
     entries = [path for path in parent.iterdir()
                if path.is_dir() and not path.is_symlink() and not path.name.startswith(".")]
     entries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for path in entries[count:]:
-        shutil.rmtree(path, ignore_errors=True)
+        if time.time() - path.stat().st_mtime > IN_USE_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)

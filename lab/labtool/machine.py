@@ -19,7 +19,7 @@ KEPT = ("state", "boot.iso", "console.log")
 HERE = Path(__file__).resolve().parent.parent
 BOOT_SECONDS = 300
 SAVE_SECONDS = 120
-SAVED_MACHINES = 6  # a few hundred megabytes each; the one unused longest goes first
+SAVED_MACHINES = 8  # 200 MB each; the ones unused longest go first
 
 # nopku: the emulator's XRSTOR misplaces CET_U while PKRU is enabled.
 # reboot=t, panic=-1: a reset ends the emulator at once instead of booting again.
