@@ -120,6 +120,11 @@ class Archive:
             raise LabError(f"the archive has no package like {pattern}")
         return max(names, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
 
+    def known(self, names):
+        """Those of `names` that the archive has, as a tuple."""
+        there = set(self._apt("apt-cache", "pkgnames").split())
+        return tuple(name for name in names if name in there)
+
     def resolve(self, packages, suite, wanted):
         """name=version of `packages` and those they depend on whose name matches `wanted`."""
         plan = self._apt("apt-get", "--simulate", "--target-release", suite, "install", *packages)

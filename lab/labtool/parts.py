@@ -39,7 +39,8 @@ KERNELS = {
 @dataclass(frozen=True)
 class Set:
     """`packages` (or the newest match of `newest`), plus dependencies that match `also`.
-    With `beside`, instead of dependencies those packages, {0} being the version in the name."""
+    With `beside`, instead of dependencies those of these packages that there are, {0} being the
+    version in the name."""
     suite: str
     packages: tuple = ()
     newest: str = ""
@@ -53,8 +54,11 @@ def _newest_kernel(series, what):
 
 
 def _kernel(series):
+    # One package or three, as the series goes. Not what they depend on: the archive keeps older
+    # series without it, and a kernel here needs nothing of it.
     suite, newest = _newest_kernel(series, "image")
-    return Set(suite, newest=newest, also=r"linux-(image|binary|modules|base)-\d")
+    return Set(suite, newest=newest,
+               beside=("linux-binary-{0}-cloud-amd64", "linux-modules-{0}-cloud-amd64"))
 
 
 def _headers(series):
@@ -134,7 +138,7 @@ def _fill(name, archive):
     packages = rule.packages or (archive.newest(rule.newest),)
     if rule.beside:
         version = re.fullmatch(rule.newest, packages[0])[1]
-        packages += tuple(name.format(version) for name in rule.beside)
+        packages += archive.known(name.format(version) for name in rule.beside)
         chosen = archive.versions(packages, rule.suite)
     else:
         chosen = archive.resolve(packages, rule.suite, rule.also)
