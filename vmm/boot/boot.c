@@ -66,7 +66,7 @@ static bool load_unpacked(const BzImage *image, Packing packing, const BootFile 
 		return false;
 	/* Only what proved to be a kernel is worth keeping. */
 	if (!cached)
-		cache_store(file, unpacked.bytes, unpacked.size);
+		cache_store(file, &unpacked);
 	kernel->entry.via = cached ? "bzImage, unpacked before" : "bzImage, unpacked by umbra";
 	return true;
 }

@@ -64,40 +64,53 @@ static uint64_t padded(uint64_t size)
 	return (size + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
 }
 
-/* Whether the `length` mapped bytes of an entry are whole; then the kernel's size. */
-static bool believe(const uint8_t *bytes, uint64_t length, uint64_t *ret_size)
+static uint64_t checksum(const BootFile *file)
+{
+	uint64_t start, end = 0;
+	PagesSum sum;
+
+	pages_sum_init(&sum);
+	while (boot_file_next_data(file, end, &start, &end))
+		pages_sum_add(&sum, file->bytes + start, end - start, start);
+	return pages_sum_value(&sum);
+}
+
+/* Whether an entry of `length` bytes is whole; then `file` ends where the kernel does. */
+static bool believe(BootFile *file, uint64_t length)
 {
 	uint64_t pages = length - sizeof(Trailer);
 	Trailer trailer;
 
-	memcpy(&trailer, bytes + pages, sizeof(trailer));
+	memcpy(&trailer, file->bytes + pages, sizeof(trailer));
 	if (memcmp(trailer.magic, trailer_magic, sizeof(trailer_magic)) != 0 || trailer.size == 0 ||
-	    trailer.size > pages || padded(trailer.size) != pages ||
-	    pages_checksum(bytes, pages) != trailer.checksum)
+	    trailer.size > pages || padded(trailer.size) != pages)
 		return false;
-	*ret_size = trailer.size;
-	return true;
+	file->size = trailer.size;
+	return checksum(file) == trailer.checksum;
 }
 
+/* Takes over `fd`, whatever comes of it. */
 static bool map_entry(int fd, const BootFile *source, BootFile *ret_file)
 {
-	struct stat s;
-	uint64_t length, size;
-	uint8_t *bytes;
+	g_auto(BootFile) file = {.path = source->path, .fd = fd};
+	uint64_t length;
+	void *bytes;
 
-	if (fstat(fd, &s) < 0 || !S_ISREG(s.st_mode) || !ours_alone(&s) ||
-	    s.st_size <= (off_t)sizeof(Trailer))
+	if (fstat(fd, &file.stat) < 0 || !S_ISREG(file.stat.st_mode) || !ours_alone(&file.stat) ||
+	    file.stat.st_size <= (off_t)sizeof(Trailer))
 		return false;
-	length = (uint64_t)s.st_size;
-	/* Nobody writes to an entry: one that is replaced is another file. */
+	length = (uint64_t)file.stat.st_size;
+	/* Nobody writes to an entry (one that is replaced is another file), so it will not shrink.
+	 */
 	bytes = mmap(NULL, length, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (bytes == MAP_FAILED)
 		return false;
-	if (madvise(bytes, length, MADV_POPULATE_READ) < 0 || !believe(bytes, length, &size)) {
-		munmap(bytes, length);
+	file.bytes = bytes;
+	file.mapped = length;
+	if (!believe(&file, length))
 		return false;
-	}
-	boot_file_init_bytes(ret_file, source->path, bytes, size, length);
+	*ret_file = file;
+	file = (BootFile)BOOT_FILE_NONE;
 	return true;
 }
 
@@ -109,12 +122,10 @@ bool cache_find(const BootFile *source, BootFile *ret_file)
 
 	if (folder >= 0)
 		fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd >= 0) {
+	if (fd >= 0)
 		found = map_entry(fd, source, ret_file);
-		if (found) /* it ages from its last use */
-			futimens(fd, NULL);
-		close(fd);
-	}
+	if (found) /* it ages from its last use */
+		futimens(fd, NULL);
 	if (folder >= 0)
 		close(folder);
 	return found;
@@ -179,21 +190,21 @@ static bool write_at(int fd, const void *bytes, uint64_t length, uint64_t at)
 	return true;
 }
 
-/* Pages of zeros become holes: a kernel has megabytes of them. `bytes` is padded to a page. */
-static bool write_entry(int fd, const uint8_t *bytes, uint64_t size)
+/* Pages of zeros become holes: a kernel has megabytes of them. */
+static bool write_entry(int fd, const BootFile *unpacked)
 {
-	uint64_t pages = padded(size), start, end = 0;
-	Trailer trailer = {.size = size, .checksum = pages_checksum(bytes, pages)};
+	uint64_t pages = padded(unpacked->size), start, end = 0;
+	Trailer trailer = {.size = unpacked->size, .checksum = checksum(unpacked)};
 
 	memcpy(trailer.magic, trailer_magic, sizeof(trailer_magic));
-	while (pages_next_run(bytes, pages, end, &start, &end))
-		if (!write_at(fd, bytes + start, end - start, start))
+	while (pages_next_run(unpacked->bytes, pages, end, &start, &end))
+		if (!write_at(fd, unpacked->bytes + start, end - start, start))
 			return false;
 	/* The trailer comes last, and the name later still. */
 	return write_at(fd, &trailer, sizeof(trailer), pages);
 }
 
-void cache_store(const BootFile *source, const void *bytes, uint64_t size)
+void cache_store(const BootFile *source, const BootFile *unpacked)
 {
 	g_autofree char *name = entry_name(source);
 	g_autofree char *temp = g_strdup_printf("%d-%s" TEMP_SUFFIX, getpid(), name);
@@ -203,7 +214,7 @@ void cache_store(const BootFile *source, const void *bytes, uint64_t size)
 		return;
 	fd = openat(folder, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd >= 0) {
-		bool ok = write_entry(fd, bytes, size);
+		bool ok = write_entry(fd, unpacked);
 
 		ok = close(fd) == 0 && ok && renameat(folder, temp, folder, name) == 0;
 		if (!ok)

@@ -21,10 +21,10 @@
 
 #define CACHE_ENTRIES_MAX 4
 
-/* The unpacked form of `source`, if there is one to believe. `ret_file` is a BootFile in memory. */
+/* The unpacked form of `source`, if there is one to believe. */
 bool cache_find(const BootFile *source, BootFile *ret_file);
 
-/* Keeps `bytes` as the unpacked form of `source`. */
-void cache_store(const BootFile *source, const void *bytes, uint64_t size);
+/* Keeps `unpacked`, which is in memory and padded to a page, as the unpacked form of `source`. */
+void cache_store(const BootFile *source, const BootFile *unpacked);
 
 #endif

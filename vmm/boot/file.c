@@ -98,14 +98,34 @@ bool boot_file_read(const BootFile *file, uint64_t offset, void *to, uint64_t le
 	return read_fd(file, offset, to, length, error);
 }
 
-/* Whole pages of zeros are skipped; what is left over at the end is copied as it is. */
-static void copy(uint8_t *to, const uint8_t *from, uint64_t length)
+static uint64_t page_down(uint64_t at)
 {
-	uint64_t pages = length & ~(PAGE_BYTES - 1), start, end = 0;
+	return at & ~(PAGE_BYTES - 1);
+}
 
-	while (pages_next_run(from, pages, end, &start, &end))
-		memcpy(to + start, from + start, end - start);
-	memcpy(to + pages, from + pages, length - pages);
+static uint64_t page_up(uint64_t at)
+{
+	return page_down(at + PAGE_BYTES - 1);
+}
+
+bool boot_file_next_data(const BootFile *file, uint64_t from, uint64_t *ret_start,
+			 uint64_t *ret_end)
+{
+	off_t data = -1, hole = -1;
+
+	if (from >= file->size)
+		return false;
+	if (file->fd >= 0) {
+		data = lseek(file->fd, (off_t)from, SEEK_DATA);
+		if (data < 0 && errno == ENXIO) /* nothing but a hole up to the end */
+			return false;
+		if (data >= 0)
+			hole = lseek(file->fd, data, SEEK_HOLE);
+	}
+	/* A file system that knows no holes has none. */
+	*ret_start = data < 0 ? from : page_down((uint64_t)data);
+	*ret_end = page_up(hole < 0 ? file->size : MIN((uint64_t)hole, file->size));
+	return *ret_start < *ret_end;
 }
 
 /*
@@ -127,31 +147,46 @@ static bool copy_window(const BootFile *file, uint64_t offset, uint64_t length, 
 	ok = madvise(window, skip + length, MADV_POPULATE_READ) == 0 &&
 	     fstat(file->fd, &now) == 0 && (uint64_t)now.st_size >= offset + length;
 	if (ok)
-		copy(to, window + skip, length);
+		pages_copy(to, window + skip, length);
 	munmap(window, skip + length);
 	/* Whatever the reason, reading meets it again and can name it. */
 	return ok || read_fd(file, offset, to, length, error);
+}
+
+static bool copy_data(const BootFile *file, uint64_t offset, uint64_t length, uint8_t *to,
+		      GError **error)
+{
+	uint64_t done = 0;
+
+	if (file->bytes) {
+		pages_copy(to, file->bytes + offset, length);
+		return true;
+	}
+	for (uint64_t part; done < length; done += part) {
+		part = MIN(length - done, WINDOW);
+		if (!copy_window(file, offset + done, part, to + done, error))
+			return false;
+	}
+	return true;
 }
 
 bool boot_file_load(const BootFile *file, uint64_t offset, uint64_t length, GuestMemory *memory,
 		    uint64_t gpa, GError **error)
 {
 	uint8_t *to = guest_memory_at(memory, gpa, length);
-	uint64_t done = 0;
+	uint64_t end = offset + length, start, stop = page_down(offset);
 
 	if (!to || !boot_file_holds(file, offset, length))
 		return umbra_fail(error, UMBRA_ERROR_INPUT,
 				  "'%s': %" PRIu64 " bytes from byte %" PRIu64
 				  " do not go to address 0x%" PRIx64,
 				  file->path, length, offset, gpa);
-	if (file->bytes)
-		copy(to, file->bytes + offset, length);
-	while (!file->bytes && done < length) {
-		uint64_t part = MIN(length - done, WINDOW);
+	while (stop < end && boot_file_next_data(file, stop, &start, &stop)) {
+		uint64_t from = MAX(start, offset), to_end = MIN(stop, end);
 
-		if (!copy_window(file, offset + done, part, to + done, error))
+		if (from < to_end &&
+		    !copy_data(file, from, to_end - from, to + (from - offset), error))
 			return false;
-		done += part;
 	}
 	return true;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The bytes of a kernel or initrd: a regular file, or memory that holds an
- * unpacked one. Everything read from it is hostile; every read is checked
- * against the size that was found when it was opened.
+ * unpacked one, or a file of ours that is mapped as a whole. Everything read from it is hostile;
+ * every read is checked against the size that was found when it was opened.
  */
 #ifndef UMBRA_BOOT_FILE_H
 #define UMBRA_BOOT_FILE_H
@@ -14,10 +14,10 @@
 typedef struct BootFile {
 	const char *path;     /* for messages; belongs to the caller */
 	uint64_t size;	      /* bytes */
-	int fd;		      /* -1 if the bytes are in memory */
-	const uint8_t *bytes; /* NULL if they are in a file */
+	int fd;		      /* -1 if there is no file */
+	const uint8_t *bytes; /* NULL if they are not in memory */
 	uint64_t mapped;      /* length of the mapping at `bytes` that belongs to this BootFile */
-	struct stat stat;     /* of a file */
+	struct stat stat;     /* of a file that was opened */
 } BootFile;
 
 /*
@@ -45,6 +45,15 @@ bool boot_file_holds(const BootFile *file, uint64_t offset, uint64_t length);
 /* Copies bytes out; UMBRA_ERROR_INPUT if they are not in the file (any more). */
 bool boot_file_read(const BootFile *file, uint64_t offset, void *to, uint64_t length,
 		    GError **error);
+
+/*
+ * The next stretch at or behind `from` that holds data, in whole pages: [start,
+ * end) may reach behind the end of the file to the end of its page. What is
+ * between such stretches are holes, which read as zeros and cost memory if
+ * somebody maps and touches them. `from` is a multiple of a page.
+ */
+bool boot_file_next_data(const BootFile *file, uint64_t from, uint64_t *ret_start,
+			 uint64_t *ret_end);
 
 /*
  * Copies bytes into fresh guest memory. Pages that hold only zeros are left

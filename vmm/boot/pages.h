@@ -19,9 +19,24 @@ bool pages_next_run(const uint8_t *bytes, uint64_t size, uint64_t from, uint64_t
 		    uint64_t *ret_end);
 
 /*
- * Finds accidents, not malice. Two sums over 64-bit words, the second one of
- * the first one's steps, so that order counts (as Fletcher's).
+ * Copies `size` bytes, but for pages (counted from the first byte) that are all
+ * zero: memory that is zero already stays untouched, and costs nothing.
  */
-uint64_t pages_checksum(const uint8_t *bytes, uint64_t size);
+void pages_copy(uint8_t *to, const uint8_t *from, uint64_t size);
+
+/*
+ * A checksum that finds accidents, not malice: two sums over 64-bit words, the
+ * second one of the first one's steps, so that order counts (as Fletcher's).
+ * Pages of zeros add nothing, so holes of a file need not be looked at.
+ */
+typedef struct PagesSum {
+	uint64_t sum[2], sums[2];
+} PagesSum;
+
+void pages_sum_init(PagesSum *sum);
+
+/* `size` bytes, a multiple of a page, that lie at `offset` of the whole; in ascending order. */
+void pages_sum_add(PagesSum *sum, const uint8_t *bytes, uint64_t size, uint64_t offset);
+uint64_t pages_sum_value(const PagesSum *sum);
 
 #endif
