@@ -21,6 +21,7 @@ POLL_SECONDS = 0.01
 START_SECONDS = 120  # to the start of the command, its files unpacked
 MEMORY_MB = (256, 3072)
 TROUBLE = re.compile(r"WARNING: |\bBUG: |\bOops\b|general protection|Kernel panic|Call Trace:")
+CAUSE = re.compile(r"Kernel panic - [^\r\n]*|\bBUG: [^\r\n]*|\bOops: [^\r\n]*")
 
 
 class Stopped(Exception):
@@ -234,19 +235,25 @@ def _follow(process, reader, report, console, timeout):
         if report.done:
             return
         if ended:
-            raise MachineDied(_epitaph(report), process.last_words())
+            raise MachineDied(_epitaph(report, console.path), process.last_words())
         if time.monotonic() > deadline and report.status is None:
             if report.started:
                 raise CommandTimeout(f"the command did not end within {timeout:g} s")
             raise LabError("the machine did not come to the command", process.last_words())
 
 
-def _epitaph(report):
+def _epitaph(report, console):
+    """When the machine died, and what its kernel had to say to that."""
+    log = console.read_bytes() if console.exists() else b""
+    cause = CAUSE.search(log.decode("utf-8", "replace"))
     if report.status is not None:
-        return "the machine died after the command had ended"
-    if report.started:
-        return "the machine died, was reset or powered off before the command ended"
-    return "the machine died before the command began"
+        when = "after the command had ended"
+    elif report.started:
+        when = "before the command ended"
+    else:
+        when = "before the command began"
+    return f"the machine {'died' if cause else 'was reset or powered off'} {when}" + (
+        f": {cause[0].strip()}" if cause else "")
 
 
 def _note_trouble(log, say):
