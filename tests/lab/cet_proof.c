@@ -5,7 +5,7 @@
  * cet_verdict() says it does. A difference is printed as a line that repeats it.
  *
  *	cet_proof [--seed N] [--values N]
- *	cet_proof --one FEATURES REGISTER VALUE	FEATURES: both, shstk, ibt or none
+ *	cet_proof --one FEATURES REGISTER VALUE	FEATURES: both, shstk, ibt, none, 32bit
  */
 #include "common/cet_values.h"
 #include "umbra/cet.h"
@@ -30,10 +30,11 @@ static const struct FeatureSet {
 	const char *name;
 	uint32_t features;
 } feature_sets[] = {
-	{"both", CET_FEATURE_SHSTK | CET_FEATURE_IBT},
-	{"shstk", CET_FEATURE_SHSTK},
-	{"ibt", CET_FEATURE_IBT},
-	{"none", 0},
+	{"both", CET_FEATURE_SHSTK | CET_FEATURE_IBT | CET_FEATURE_LM},
+	{"shstk", CET_FEATURE_SHSTK | CET_FEATURE_LM},
+	{"ibt", CET_FEATURE_IBT | CET_FEATURE_LM},
+	{"none", CET_FEATURE_LM},
+	{"32bit", CET_FEATURE_SHSTK | CET_FEATURE_IBT}, /* no 64-bit mode */
 };
 #define N_SETS (sizeof(feature_sets) / sizeof(feature_sets[0]))
 
@@ -76,17 +77,18 @@ static void subject_init(Subject *subject, const struct FeatureSet *set, int kvm
 	if (vcpu < 0)
 		die("cannot make a vCPU");
 	cpuid = *supported;
-	if (!set->features)
+	if (!(set->features & (CET_FEATURE_SHSTK | CET_FEATURE_IBT)))
 		cet_cpuid_hide(&cpuid.list);
 	for (uint32_t i = 0; i < cpuid.list.nent; i++) {
 		struct kvm_cpuid_entry2 *entry = &cpuid.list.entries[i];
+		bool leaf_7 = entry->function == 7 && entry->index == 0;
 
-		if (entry->function != 7 || entry->index != 0)
-			continue;
-		if (!(set->features & CET_FEATURE_SHSTK))
+		if (leaf_7 && !(set->features & CET_FEATURE_SHSTK))
 			entry->ecx &= ~(1u << 7);
-		if (!(set->features & CET_FEATURE_IBT))
+		if (leaf_7 && !(set->features & CET_FEATURE_IBT))
 			entry->edx &= ~(1u << 20);
+		if (entry->function == 0x80000001 && !(set->features & CET_FEATURE_LM))
+			entry->edx &= ~(1u << 29);
 	}
 	if (ioctl(vcpu, KVM_SET_CPUID2, &cpuid) < 0)
 		die("KVM_SET_CPUID2");
