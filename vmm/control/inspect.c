@@ -69,7 +69,8 @@ static bool judge(const VcpuView *view, CetReg reg, uint64_t value, bool force, 
 	unsigned n =
 		cet_check_value(reg, value, &view->guest, &view->host, problems, CET_MAX_PROBLEMS);
 	RegVerdict verdict = cet_verdict(reg, value, &view->guest, &view->host);
-	char text[512];
+	const RegProblem *worst = &problems[0];
+	char bits[160];
 
 	if (!(view->cet.has & 1u << reg))
 		return umbra_fail(error, UMBRA_ERROR_INCOMPATIBLE,
@@ -79,10 +80,12 @@ static bool judge(const VcpuView *view, CetReg reg, uint64_t value, bool force, 
 		return true;
 	/* Of several problems the one that weighs most with KVM. */
 	for (unsigned i = 1; i < MIN(n, CET_MAX_PROBLEMS); i++)
-		if (problems[i].kvm > problems[0].kvm)
-			problems[0] = problems[i];
-	return umbra_fail(error, UMBRA_ERROR_INCOMPATIBLE, "vcpu %u: %s%s", view->id,
-			  cet_problem_text(&problems[0], text, sizeof(text)),
+		if (problems[i].kvm > worst->kvm)
+			worst = &problems[i];
+	return umbra_fail(error, UMBRA_ERROR_INCOMPATIBLE,
+			  "vcpu %u: %s=0x%lx: bits %s %s (KVM %s)%s", view->id, worst->name, value,
+			  cet_bits_text(worst->bits, bits, sizeof(bits)), worst->rule->text,
+			  cet_verdict_name(worst->kvm),
 			  verdict < REG_LOSES ? "; force writes it all the same" : "");
 }
 
