@@ -141,6 +141,19 @@ static void spoil_unexplained(HostInfo *info)
 	no_cet(info);
 }
 
+/* A parameter of the module that does not do the work explains nothing. */
+static void spoil_with_idle_module(HostInfo *info)
+{
+	no_cet(info);
+	set_parameter(info, HOST_PARAMETER_AMD_NPT, "N");
+}
+
+static void spoil_kvm(HostInfo *info)
+{
+	info->access = HOST_KVM_FAILED;
+	info->reason = g_strdup("KVM_CREATE_VM: Device or resource busy");
+}
+
 static void make_amd(HostInfo *info)
 {
 	strcpy(info->cpu.vendor, "AuthenticAMD");
@@ -218,6 +231,11 @@ static const Case cases[] = {
 	 spoil_unexplained,
 	 {"shstk: nothing that can be seen", "ibt: nothing that can be seen",
 	  "guest_ssp: nothing that can be seen"}},
+	{"idle-module",
+	 spoil_with_idle_module,
+	 {"shstk: nothing that can be seen", "ibt: nothing that can be seen",
+	  "guest_ssp: nothing that can be seen"}},
+	{"kvm-failed", spoil_kvm, {"kvm: KVM_CREATE_VM: Device or resource busy"}},
 	{"amd", make_amd, {"ibt: AMD's CPUs have no indirect branch tracking"}},
 	{"amd-npt=0",
 	 make_amd_without_npt,
