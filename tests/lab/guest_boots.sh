@@ -35,5 +35,5 @@ proofs="shstk_proof --tasks 6 --switches 400 && shstk_proof --threads 6 --switch
 debian tasks /lab/vmlinuz "--cpus 2" "-- sh -c \"$silence; $proofs\""
 debian off-triple /lab/vmlinuz "--cet off" \
 	'reboot=t -- sh -c "shstk_proof; echo shstk_proof ended with $?; reboot -f"'
-debian elf-reset /lab/vmlinux "--cet on" 'reboot=a -- sh -c "shstk_proof --report; reboot -f"'
+debian elf-reset /lab/vmlinux "--cet on" '-- sh -c "shstk_proof --report; reboot -f"'
 debian panic /lab/vmlinux "" 'reboot=t -- sh -c "echo c >/proc/sysrq-trigger"'

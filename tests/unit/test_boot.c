@@ -44,7 +44,7 @@ static void test_pvh(Fixture *f, gconstpointer data)
 	g_assert_cmphex(get(info, 0, 4), ==, 0x336ec578);
 	g_assert_cmpuint(get(info, 4, 4), ==, 1);
 	g_assert_cmpuint(get(info, 12, 4), ==, 1);
-	g_assert_cmpstr((const char *)at(f, get(info, 24, 8), 14), ==, "console=ttyS0");
+	g_assert_cmpstr((const char *)at(f, get(info, 24, 8), 26), ==, "reboot=acpi console=ttyS0");
 	g_assert_cmphex(get(info, 32, 8), ==, 0xe0000);
 	module = at(f, get(info, 16, 8), 32);
 	g_assert_cmphex(get(module, 0, 8), ==, 64 * 0x100000 - 4096);
@@ -121,7 +121,7 @@ static void test_long_mode(Fixture *f, gconstpointer data)
 	g_assert_cmphex(get(zero, 0x70, 8), ==, 0xe0000);
 	g_assert_cmphex(get(zero, 0x202, 4), ==, 0x53726448);
 	g_assert_cmphex(zero[0x210], ==, 0xff);
-	g_assert_cmpstr((const char *)at(f, get(zero, 0x228, 4), 4), ==, "a b");
+	g_assert_cmpstr((const char *)at(f, get(zero, 0x228, 4), 16), ==, "reboot=acpi a b");
 	/* As high as RAM below the hole goes. */
 	g_assert_cmphex(get(zero, 0x218, 4), ==, 0xbffff000);
 	g_assert_cmpuint(get(zero, 0x21c, 4), ==, 7);

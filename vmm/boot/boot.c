@@ -5,6 +5,7 @@
 #include "base/layout.h"
 #include "boot/bzimage.h"
 #include "boot/cache.h"
+#include "boot/cmdline.h"
 #include "boot/elf.h"
 #include "boot/entry.h"
 #include "boot/info.h"
@@ -19,6 +20,7 @@ typedef struct Kernel {
 	Place place;		    /* what it occupies */
 	struct setup_header header; /* of a bzImage */
 	bool has_header;
+	bool is_linux;
 	uint64_t initrd_limit; /* first address that an initrd must not reach */
 	uint64_t cmdline_max;  /* characters, without the terminator */
 	BootEntry entry;
@@ -49,6 +51,7 @@ static bool load_elf(const BootFile *file, GuestMemory *memory, Kernel *kernel, 
 	if (!elf_parse(file, &image, error) || !enter_elf(&image, file, kernel, error) ||
 	    !elf_load(&image, file, memory, error))
 		return false;
+	kernel->is_linux = kernel->is_linux || image.is_linux;
 	kernel->entry.via = image.has_pvh ? "ELF, PVH entry" : "ELF, 64-bit entry";
 	return true;
 }
@@ -80,6 +83,7 @@ static bool load_bzimage(const BootFile *file, GuestMemory *memory, Kernel *kern
 		return false;
 	kernel->header = image.header;
 	kernel->has_header = true;
+	kernel->is_linux = true;
 	kernel->initrd_limit = (uint64_t)image.header.initrd_addr_max + 1;
 	kernel->cmdline_max = MIN(image.header.cmdline_size, LAYOUT_CMDLINE_MAX - 1);
 	if (image.payload_size > 0)
@@ -123,16 +127,19 @@ static bool load_initrd(const char *path, const Kernel *kernel, GuestMemory *mem
 	return boot_file_load(&file, 0, file.size, memory, info->initrd, error);
 }
 
-static bool write_cmdline(const char *cmdline, const Kernel *kernel, GuestMemory *memory,
+static bool write_cmdline(const char *asked, const Kernel *kernel, GuestMemory *memory,
 			  GError **error)
 {
+	g_autofree char *cmdline = kernel->is_linux ? cmdline_for_linux(asked) : g_strdup(asked);
 	size_t length = strlen(cmdline);
 
 	if (length > kernel->cmdline_max)
-		return umbra_fail(error, UMBRA_ERROR_USAGE,
-				  "the command line has %zu characters; this kernel takes at most "
-				  "%" PRIu64,
-				  length, kernel->cmdline_max);
+		return umbra_fail(
+			error, UMBRA_ERROR_USAGE,
+			"the command line has %zu characters%s; this kernel takes at most "
+			"%" PRIu64,
+			length, length > strlen(asked) ? " with umbra's reboot=acpi" : "",
+			kernel->cmdline_max);
 	return guest_memory_write(memory, LAYOUT_CMDLINE, cmdline, length + 1);
 }
 

@@ -103,6 +103,9 @@ static bool parse_notes(const BootFile *file, const Elf64_Phdr *header, ElfImage
 		if (at == 0)
 			return broken(file, error,
 				      "broken ELF: a note does not end in its segment");
+		if (note.n_namesz == sizeof("Linux") &&
+		    memcmp(notes + name, "Linux", sizeof("Linux")) == 0)
+			image->is_linux = true;
 		if (note.n_type != PVH_NOTE_TYPE || note.n_namesz != sizeof("Xen") ||
 		    memcmp(notes + name, "Xen", sizeof("Xen")) != 0)
 			continue;

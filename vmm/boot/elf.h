@@ -27,6 +27,7 @@ typedef struct ElfImage {
 	uint64_t entry;
 	bool has_pvh;
 	uint32_t pvh_entry;
+	bool is_linux; /* it has a note of that name: every kernel's build salt is one */
 } ElfImage;
 
 bool elf_is(const BootFile *file);
