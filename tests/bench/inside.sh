@@ -7,7 +7,7 @@ mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
 export HOME=/tmp/home
 mkdir -p "$HOME"
 
-linux="console=ttyS0 panic=-1 mitigations=off quiet reboot=t cryptomgr.notests -- true"
+linux="console=ttyS0 panic=-1 mitigations=off quiet reboot=t cryptomgr.notests -- reboot -f"
 # Ends in a triple fault: the one way out that all of them know.
 tiny=/bench/triple
 microvm="/qemu/bin/qemu-system-x86_64-microvm -M microvm,acpi=off,rtc=on -bios qboot.rom"
