@@ -1,0 +1,86 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Runs in the lab, for test_inspect.py: a guest that tells its CET registers and
+# holds still, what umbra says of them from outside, and what it may write there.
+
+# start NAME KERNEL CET: runs the guest with input from file descriptor 3.
+start() {
+	mkfifo "/tmp/$1.in"
+	: >"/tmp/$1.out"
+	umbra run --name "$1" --kernel "/lab/$2" --memory 64M --cet "$3" \
+		<"/tmp/$1.in" >"/tmp/$1.out" 2>&1 &
+	guest=$!
+	exec 3>"/tmp/$1.in"
+}
+
+# await NAME TEXT N: until the guest has said it N times.
+await() {
+	until [ "$(grep -c "$2" "/tmp/$1.out")" -ge "$3" ]; do
+		kill -0 $guest 2>/dev/null || { cat "/tmp/$1.out"; exit 1; }
+		usleep 50000
+	done
+}
+
+# refused WORDS…: umbra set with these; prints its status and what it said.
+refused() {
+	umbra set "$@" 2>&1
+	echo "status $?"
+}
+
+start ring0 cet_state on
+await ring0 waiting 1
+echo "== json"
+umbra inspect ring0 --json
+echo "== text"
+umbra inspect ring0
+echo "== running"
+refused ring0 u_cet=1
+umbra pause ring0
+echo "== refused"
+refused ring0 u_cet=0x40
+refused ring0 pl1_ssp=0x1000 pl3_ssp=0x7fff00003ffe
+refused ring0 u_cet=0x8000000000000004
+refused ring0 --force u_cet=0x8000000000000004
+refused ring0 s_cet=0x8000000000000004
+echo "== written"
+umbra set ring0 pl1_ssp=0x8000001000 u_cet=1 int_ssp_tab=0
+echo "status $?"
+umbra resume ring0
+printf x >&3
+await ring0 waiting 2
+umbra pause ring0
+echo "== forced"
+umbra set ring0 --force s_cet=0x8000000000000004
+echo "== damaged"
+umbra inspect ring0 --json
+umbra set ring0 s_cet=0x14
+umbra resume ring0
+printf q >&3
+wait $guest
+echo "== told0"
+cat /tmp/ring0.out
+
+: >/tmp/ring3.out
+umbra run --name ring3 --kernel /lab/vmlinuz --initrd /lab/initrd --memory 256M --cet on \
+	--cmdline "console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests -- shstk_depth 20" \
+	</dev/null >/tmp/ring3.out 2>&1 &
+guest=$!
+await ring3 "shstk_depth: turning" 1
+echo "== json3"
+umbra inspect ring3 --json
+echo "== told3"
+cat /tmp/ring3.out
+umbra quit ring3
+wait $guest
+
+start off echo off
+await off ready 1
+echo "== off"
+umbra inspect off --json
+umbra pause off
+echo "== off-set"
+refused off u_cet=1
+refused off u_cet=0
+umbra quit off
+wait $guest
+echo "== end"

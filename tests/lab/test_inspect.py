@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""umbra inspect and umbra set, held against what a guest says of its own registers."""
+
+import json
+import pathlib
+import re
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
+import lab  # noqa: E402
+import tap  # noqa: E402
+
+# What the guest holds: tests/guests/cet_state.c.
+HELD = {
+    "u_cet": 0x5, "s_cet": 0x14, "pl0_ssp": 0x8000000FF8, "pl1_ssp": 0x8000001FF0,
+    "pl2_ssp": 0xFFFF800000002000, "pl3_ssp": 0x7FFF00003FF8, "int_ssp_tab": 0xFFFF800000004001,
+}
+IDS = {name: (index, 0x2030000200000000 | index) for name, index in (
+    ("u_cet", 0x6A0), ("s_cet", 0x6A2), ("pl0_ssp", 0x6A4), ("pl1_ssp", 0x6A5), ("pl2_ssp", 0x6A6),
+    ("pl3_ssp", 0x6A7), ("int_ssp_tab", 0x6A8))}
+
+
+def values_of(vcpu):
+    return {register["name"]: int(register["value"], 16) for register in vcpu["registers"]}
+
+
+def said(text):
+    """All the values that the guest said, a list of dictionaries."""
+    rounds = re.split(r"^cet_state: waiting$", text, flags=re.M)
+    return [{name: int(value, 16) for name, value in
+             re.findall(r"^cet_state: (\w+) (0x[0-9a-f]+|0)$", part, re.M)} for part in rounds]
+
+
+class Inspect(unittest.TestCase):
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        guests = lab.BUILD / "tests" / "guests"
+        text = lab.run(["/lab/inspect.sh"], {
+            "inspect.sh": lab.ROOT / "tests" / "lab" / "inspect.sh",
+            "cet_state": guests / "cet_state",
+            "echo": guests / "echo",
+            "initrd": lab.BUILD / "tests" / "guest_image" / "depth-initrd.cpio",
+            "vmlinuz": lab.part("vmlinuz-7.3"),
+        })
+        cls.sections = dict(re.findall(r"^== (\S+)\n(.*?)(?=^== )", text, re.M | re.S))
+        cls.answer = json.loads(cls.sections["json"])
+        cls.ring0, = cls.answer["vcpus"]
+        cls.ring3, = json.loads(cls.sections["json3"])["vcpus"]
+
+    def test_the_guest_holds_what_it_should(self):
+        self.assertEqual(said(self.sections["told0"])[0], dict(HELD, xss=0x1800))
+
+    def test_each_register_is_what_the_guest_holds(self):
+        values = values_of(self.ring0)
+        self.assertEqual(list(values), [*HELD, "guest_ssp"])
+        values.pop("guest_ssp")
+        self.assertEqual(values, HELD)
+        self.assertEqual({r["verdict"] for r in self.ring0["registers"]}, {"ok"})
+        self.assertEqual(self.ring0["problems"], [])
+
+    def test_names_and_numbers(self):
+        for register in self.ring0["registers"][:-1]:
+            self.assertEqual((int(register["msr"], 16), int(register["one_reg"], 16)),
+                             IDS[register["name"]])
+        self.assertEqual(int(self.ring0["registers"][-1]["one_reg"], 16), 0x2030000300000000)
+
+    def test_fields(self):
+        u_cet, s_cet = (register["fields"] for register in self.ring0["registers"][:2])
+        self.assertEqual({name for name, value in u_cet.items() if value is True},
+                         {"shstk_en", "endbr_en"})
+        self.assertEqual({name for name, value in s_cet.items() if value is True},
+                         {"endbr_en", "no_track_en"})
+
+    def test_ring_0(self):
+        self.assertEqual((self.ring0["cpl"], self.ring0["mode"]), (0, "long"))
+        self.assertEqual(self.ring0["live"], {"shstk": False, "ibt": True})
+        control = self.ring0["control"]
+        self.assertEqual((control["cr0_wp"], control["cr4_cet"], control["xss"]),
+                         (True, True, "0x1800"))
+
+    def test_ring_3_of_linux(self):
+        self.assertEqual((self.ring3["cpl"], self.ring3["mode"]), (3, "long"))
+        # A program with a shadow stack; Linux keeps IBT for itself.
+        self.assertEqual(self.ring3["live"], {"shstk": True, "ibt": False})
+        values = values_of(self.ring3)
+        self.assertEqual((values["u_cet"] & 1, values["s_cet"] & 4), (1, 4))
+        # The youngest entry that the program told stands where its pointer is.
+        youngest = re.search(r"^entry \d+ (0x\w+) ", self.sections["told3"], re.M)[1]
+        self.assertEqual(values["guest_ssp"], int(youngest, 16))
+
+    def test_cpus(self):
+        for cpu in (self.ring0["guest_cpu"], self.ring0["host_cpu"]):
+            self.assertEqual((cpu["shstk"], cpu["ibt"], int(cpu["xss"], 16) & 0x1800),
+                             (True, True, 0x1800))
+
+    def test_text_says_the_same(self):
+        text = self.sections["text"]
+        for name, value in HELD.items():
+            self.assertRegex(text, rf"(?m)^  {name} +0x{value:016x}  ")
+        self.assertRegex(text, r"(?m)^  shstk +off: s_cet\.shstk_en is clear$")
+        self.assertRegex(text, r"(?m)^  ibt +on: s_cet\.endbr_en is set$")
+        self.assertRegex(text, r"(?m)^  u_cet .*  shstk_en, endbr_en$")
+
+    def test_the_stop_is_short(self):
+        # The emulated machine runs at some 100 MIPS: a millisecond of a real one is far less.
+        self.assertLess(self.answer["stopped_us"], 1000)
+
+    def test_written_values_reach_the_guest(self):
+        self.assertEqual(self.sections["written"],
+                         "u_cet: 0x5 → 0x1\npl1_ssp: 0x8000001ff0 → 0x8000001000\n"
+                         "int_ssp_tab: 0xffff800000004001 → 0x0\nstatus 0\n")
+        self.assertEqual(said(self.sections["told0"])[1],
+                         dict(HELD, xss=0x1800, u_cet=1, pl1_ssp=0x8000001000, int_ssp_tab=0))
+
+    def test_refused_by_name(self):
+        self.assertRegex(self.sections["running"], r"the guest runs: pause it first\nstatus 2\n")
+        lines = self.sections["refused"].splitlines()
+        self.assertEqual(lines[1::2], ["status 2"] * 5)
+        for line, text in zip(lines[::2], (
+                "u_cet=0x40: bits 6 are reserved", "pl3_ssp=0x7fff00003ffe: bits 1 must be zero",
+                "KVM accepts-and-loses", "KVM accepts-and-loses", "force writes it all the same")):
+            self.assertTrue(line.startswith("umbra: ring0: vcpu 0: "), line)
+            self.assertIn(text, line)
+
+    def test_forced_and_told(self):
+        self.assertEqual(self.sections["forced"], "s_cet: 0x14 → 0x8000000000000004\n")
+        damaged, = json.loads(self.sections["damaged"].rsplit("}", 1)[0] + "}")["vcpus"]
+        self.assertEqual(damaged["registers"][1]["verdict"], "accepts")
+        self.assertEqual([problem["register"] for problem in damaged["problems"]], ["s_cet"])
+        self.assertEqual(damaged["problems"][0]["kvm"], "accepts")
+
+    def test_the_guest_ended_well(self):
+        self.assertIn("cet_state: done\numbra: the guest powered off\n", self.sections["told0"])
+
+    def test_hidden_cet(self):
+        off, = json.loads(self.sections["off"])["vcpus"]
+        self.assertEqual((off["guest_cpu"]["shstk"], off["guest_cpu"]["ibt"]), (False, False))
+        self.assertEqual((off["host_cpu"]["shstk"], off["host_cpu"]["ibt"]), (True, True))
+        self.assertEqual(set(values_of(off).values()) - {0}, set())
+        self.assertNotIn("guest_ssp", values_of(off))
+        self.assertEqual(off["problems"], [])
+        self.assertRegex(self.sections["off-set"],
+                         r"\Aumbra: off: vcpu 0: u_cet=0x1: [^\n]*neither shadow stacks[^\n]*\nstatus 2\n")
+
+
+if __name__ == "__main__":
+    tap.main()
