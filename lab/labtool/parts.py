@@ -78,6 +78,7 @@ SETS = {
     **{f"kernel-{series}": _kernel(series) for series in SERIES},
     **{f"headers-{series}": _headers(series) for series in SERIES},
     **{f"source-{series}": _source(series) for series in SERIES},
+    "gcc-14": Set("trixie", ("gcc-14", "binutils"), also=r"(gcc|cpp|binutils)-|zlib|" + LIBRARIES),
     "qemu": Set("trixie-backports", ("qemu-system-x86", "qemu-system-data", "seabios"),
                 also=LIBRARIES),
     "qmp-shell": Set("trixie-backports", ("python3-qemu-qmp",)),
@@ -123,12 +124,40 @@ def _finish_headers(directory):
     """Let the headers find each other where they are; they expect to be in /usr/src."""
     for makefile in directory.glob("usr/src/linux-headers-*/Makefile"):
         text = makefile.read_text(encoding="utf-8")
-        makefile.write_text(text.replace(
-            "include /usr/src/", "include $(dir $(lastword $(MAKEFILE_LIST)))../"),
-            encoding="utf-8")
+        here = "$(dir $(lastword $(MAKEFILE_LIST)))"
+        text = re.sub(r"(?m)^KBUILD_OUTPUT=/usr/src/.*", f"KBUILD_OUTPUT := $(realpath {here})", text)
+        text = text.replace("include /usr/src/", f"include {here}../")
+        makefile.write_text(text, encoding="utf-8")
 
 
-FINISH = {"qemu": _finish_qemu,
+GCC_WRAPPER = """\
+#!/bin/sh
+# Runs {program} with this part's libraries, wherever the part was put.
+here=$(dirname "$(readlink -f "$0")")
+root=$(dirname "$here")
+exec "$root/usr/lib64/ld-linux-x86-64.so.2" {name} \\
+    --library-path "$root/usr/lib/x86_64-linux-gnu" {words}"$@"
+"""
+
+
+def _finish_gcc(directory):
+    """Add bin/gcc, beside it the programs that it runs, as it looks for them, and bin/run for
+    other programs of that release."""
+    (directory / "bin").mkdir()
+    for program, words in (
+            ("gcc", '"$root/usr/bin/x86_64-linux-gnu-gcc-14" -B "$here/" '),
+            ("cc1", '"$root/usr/libexec/gcc/x86_64-linux-gnu/14/cc1" '),
+            ("as", '"$root/usr/bin/x86_64-linux-gnu-as" '),
+            ("run", "")):
+        wrapper = directory / "bin" / program
+        # A program that `run` is given goes by its own name.
+        name = '--argv0 "$0"' if words else ""
+        wrapper.write_text(GCC_WRAPPER.format(program=program, name=name, words=words),
+                           encoding="utf-8")
+        wrapper.chmod(0o755)
+
+
+FINISH = {"qemu": _finish_qemu, "gcc-14": _finish_gcc,
           **{f"headers-{series}": _finish_headers for series in SERIES}}
 
 
@@ -223,6 +252,7 @@ PARTS = {
     "boot": ("boot", lambda say: need("boot", say)),
     "qemu": ("qemu", lambda say: need("qemu", say)),
     "qmp-shell": ("qmp-shell", lambda say: need("qmp-shell", say)),
+    "gcc-14": ("gcc-14", lambda say: need("gcc-14", say) / "bin" / "gcc"),
 }
 for _series in SERIES:
     PARTS[f"vmlinuz-{_series}"] = (f"kernel-{_series}", lambda say, s=_series: vmlinuz(s, say))
