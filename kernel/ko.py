@@ -45,9 +45,10 @@ class Module:
         raise ModuleError(f"{self.path} has no {key}")
 
     def versions(self):
-        """{symbol: CRC} of all that the module takes from the kernel and other modules."""
+        """{symbol: CRC} of all that the module takes from the kernel and other modules; nothing
+        where the kernel is built without CRCs."""
         return {name.rstrip(b"\0").decode(): crc
-                for crc, name in VERSION.iter_unpack(self.sections["__versions"])}
+                for crc, name in VERSION.iter_unpack(self.sections.get("__versions", b""))}
 
 
 def symvers(path):
@@ -67,6 +68,9 @@ def check(module, genuine, kernel, own):
                           f"the kernel is '{genuine.info('vermagic')}'")
     expected = {**kernel, **own}
     versions = module.versions()
+    if bool(versions) != bool(genuine.versions()):
+        raise ModuleError(f"{module.path}: CRCs of symbols are in one of it and the kernel's own, "
+                          "and not in the other")
     for symbol, crc in versions.items():
         if expected.get(symbol) != crc:
             raise ModuleError(f"{module.path}: the kernel's {symbol} is not the one it was built for")
