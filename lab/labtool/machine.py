@@ -17,7 +17,7 @@ from .errors import LabError, MachineDied
 DISK_STATES = ("hard_drive.0.drive0.image", "hard_drive.0.drive1.image")
 KEPT = ("state", "boot.iso", "console.log")
 HERE = Path(__file__).resolve().parent.parent
-BOOT_SECONDS = 300
+BOOT_SECONDS = 400  # a quiet host takes half a minute
 SAVE_SECONDS = 120
 SAVED_MACHINES = 8  # 200 MB each; the ones unused longest go first
 

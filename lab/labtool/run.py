@@ -18,7 +18,7 @@ from .errors import (EXIT_LAB, EXIT_SIGNAL, EXIT_TIMEOUT, CommandTimeout, LabErr
 from .payload import DISK_SIZE, LAB_DIRECTORY, Payload
 
 POLL_SECONDS = 0.01
-START_SECONDS = 120  # to the start of the command, its files unpacked
+START_SECONDS = 300  # to the start of the command, its files unpacked
 MEMORY_MB = (256, 3072)
 TROUBLE = re.compile(r"WARNING: |\bBUG: |\bOops\b|general protection|Kernel panic|Call Trace:")
 CAUSE = re.compile(r"Kernel panic - [^\r\n]*|\bBUG: [^\r\n]*|\bOops: [^\r\n]*")

@@ -18,7 +18,7 @@ def part(name):
     return answer.stdout.strip()
 
 
-def run(command, files, options=("--cpus", "2"), timeout=900):
+def run(command, files, options=(), timeout=900):
     """
     Runs `command` in the lab with `files` ({name: host path}) in /lab.
     Returns its output, both streams, without carriage returns; fails unless it exits with 0.
