@@ -17,6 +17,9 @@ qemu_rest="-enable-kvm -cpu host -no-user-config -nodefaults -display none -seri
 # The counter must count instructions: a loop of known length first.
 measure --calibrate
 
+# The register library against the bare ioctls; its limits are tests/lab/test_cet.py's too.
+cet_cost
+
 # Seconds here are the emulated machine's: each takes about a minute.
 count() { # NAME MARKER RAM_MIB COMMAND…
 	name=$1 marker=$2 ram=$3
