@@ -7,7 +7,7 @@
 .DEFAULT_GOAL := all
 MAKEFLAGS += --no-print-directory
 
-.PHONY: all setup demo check bench check-sanitize check-clang check-format format install clean
+.PHONY: all setup demo check bench check-sanitize check-clang check-kernel check-format format install clean
 
 all: setup
 	@tools/build gcc
@@ -27,6 +27,9 @@ check-sanitize: setup
 
 check-clang: setup
 	@tools/check clang
+
+check-kernel: setup
+	@tools/check kernel
 
 check-format: setup
 	@tests/house/format.py

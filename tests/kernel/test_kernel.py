@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The modules of kernel/ in the lab: under the distribution's kernel, and what they leave of it."""
+
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
+import lab  # noqa: E402
+import tap  # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+TROUBLE = re.compile(r"WARNING: |\bBUG: |\bOops\b|unchecked MSR access|Call Trace:|lockup")
+
+
+class Kernel(unittest.TestCase):
+    maxDiff = None
+
+    def run_in(self, kernel, command, files, *options, timeout=1200):
+        """Runs `command` in the lab on `kernel`, whose log must stay free of complaints."""
+        with tempfile.NamedTemporaryFile(mode="r", errors="replace") as log:
+            text = lab.run(command, files, ("--kernel", kernel, "--dmesg", log.name, *options),
+                           timeout=timeout)
+            self.assertEqual([line for line in log if TROUBLE.search(line)], [])
+        return text
+
+    def abi(self, kernel, *arguments):
+        text = self.run_in(kernel, ["cet_kvm", *arguments],
+                           {"cet_kvm": lab.BUILD / "tests" / "kernel" / "cet_kvm"})
+        self.assertRegex(text, r"\n1\.\.\d+\n\Z")
+        return [line for line in text.splitlines() if line.startswith("not ok")]
+
+    def test_the_series_has_the_interface_of_newer_kernels(self):
+        # 3200 values for each of eight registers and eight feature sets: 204,800
+        self.assertEqual(self.abi("6.12", "3200"), [])
+
+    def test_the_fixed_kernel_has_it_but_for_what_is_known(self):
+        self.assertEqual([line for line in self.abi("7.3-fixed", "--mainline", "3200")
+                          if "# TODO" not in line], [])
+
+    def test_the_kernel_without_the_series_has_nothing(self):
+        text = self.run_in("6.12-stock", ["/bin/sh", "-c", "umbra host; true"], {})
+        self.assertRegex(text, r"(?m)^shstk +no")
+
+    def test_cet_is_hidden_where_it_must_be_and_comes_back(self):
+        text = self.run_in("6.12", ["/lab/reload.sh", "nested=1", "nested=0 cet=0", "nested=0 ept=0",
+                                    "nested=0 unrestricted_guest=0",
+                                    "nested=0 allow_smaller_maxphyaddr=1", "nested=0"],
+                           {"reload.sh": HERE / "reload.sh"})
+        self.assertEqual(text.splitlines(), [
+            "nested=1: cet N, no",
+            "CET is hidden from guests: nested virtualization is enabled",
+            "nested=0 cet=0: cet N, no",
+            "nested=0 ept=0: cet N, no",
+            "CET is hidden from guests: unrestricted guests are disabled",
+            "nested=0 unrestricted_guest=0: cet N, no",
+            "CET is hidden from guests: unrestricted guests are disabled",
+            "nested=0 allow_smaller_maxphyaddr=1: cet N, no",
+            "CET is hidden from guests: allow_smaller_maxphyaddr is set",
+            "nested=0: cet Y, yes",
+        ])
+
+    def test_two_guests_and_the_host_keep_their_shadow_stacks(self):
+        text = self.run_in("6.12", ["/lab/two_guests.sh"], {
+            "two_guests.sh": HERE / "two_guests.sh",
+            "shstk_proof": lab.BUILD / "tests" / "programs" / "shstk_proof",
+            "initrd": lab.BUILD / "tests" / "guest_image" / "guest-initrd.cpio",
+            "vmlinuz": lab.part("vmlinuz-7.3"),
+        }, "--cpus", "2")
+        self.assertEqual(text.count("shstk_proof: all proven"), 4, text)
+        self.assertEqual(text.count("umbra-guest: exit status 0"), 2, text)
+        rounds, = re.findall(r"^host: (\d+) rounds$", text, re.M)
+        self.assertGreater(int(rounds), 0)
+
+
+class Series(unittest.TestCase):
+    """The patches as such."""
+
+    def test_they_apply_one_by_one_as_mails(self):
+        for series in ("6.12", "7.3"):
+            with self.subTest(series), tempfile.TemporaryDirectory() as name:
+                tree = pathlib.Path(name)
+                patches = sorted((lab.ROOT / "kernel" / series).glob("*.patch"))
+                touched = {path for patch in patches for path in
+                           re.findall(r"^--- a/(\S+)", patch.read_text(encoding="utf-8"), re.M)}
+                source = lab.part(f"source-{series}")
+                subprocess.run(["tar", "-xf", source, "-C", tree, "--strip-components=1",
+                                *(f"linux-source-{series}/{path}" for path in touched)], check=True)
+                for command in (["init", "-q"], ["add", "-f", "."], ["commit", "-qm", "source"],
+                                ["am", "-q", *patches]):
+                    subprocess.run(["git", "-c", "user.name=x", "-c", "user.email=x", *command],
+                                   cwd=tree, check=True)
+
+
+if __name__ == "__main__":
+    tap.main()
