@@ -24,6 +24,24 @@ debian() {
 		--cmdline "$kernel_words $4"
 }
 
+# KVM takes this value (umbra calls it WRONG), and the CPU refuses the next entry with it.
+fail_entry() {
+	mkfifo /tmp/keys
+	exec 3<>/tmp/keys
+	umbra run --name entry --kernel /lab/echo </tmp/keys >/tmp/entry 2>&1 &
+	guest=$!
+	until grep -q ready /tmp/entry || ! kill -0 $guest; do usleep 20000; done
+	umbra pause entry
+	umbra set --force entry s_cet=0x8000000000000004
+	umbra resume entry
+	echo wake up >&3
+	wait $guest
+	status=$?
+	cat /tmp/entry
+	return $status
+}
+
+section fail-entry fail_entry
 section lab shstk_proof --tasks 6 --switches 400
 section tiny-cet umbra run --kernel /lab/cet --cet on
 section tiny-cpuid umbra run --kernel /lab/cpuid --cet on

@@ -40,6 +40,7 @@ def run_all():
             "guest_boots.sh": lab.ROOT / "tests" / "lab" / "guest_boots.sh",
             "shstk_proof": lab.BUILD / "tests" / "programs" / "shstk_proof",
             "initrd": lab.BUILD / "tests" / "guest_image" / "guest-initrd.cpio",
+            "echo": lab.BUILD / "tests" / "guests" / "echo",
             "cet": lab.BUILD / "tests" / "guests" / "cet",
             "cpuid": lab.BUILD / "tests" / "guests" / "cpuid",
             "vmlinuz": vmlinuz, "vmlinux": vmlinux,
@@ -82,6 +83,13 @@ class Guests(unittest.TestCase):
         text = self.section("tiny-cet", 0)
         self.assert_lines(text, "cet: calls ok", "cet: cp error 1 cpl 0", "cet: cp error 3 cpl 0",
                           "cet: cp error 1 cpl 3", "cet: pl3_ssp ok", "cet: token busy", "cet: done")
+
+    def test_a_state_that_cannot_be_entered_is_reported_with_its_registers(self):
+        text = self.section("fail-entry", 5)
+        # VM-entry failure due to invalid guest state: SDM 3D, appendix C, basic reason 33.
+        self.assert_lines(text, "umbra: KVM cannot enter the guest: vcpu 0: the CPU refuses to "
+                          "enter the guest, hardware reason 0x80000021")
+        self.assertRegex(text, r"(?m)^  rip +0x[0-9a-f]{16}  rflags 0x")
 
     def test_cpuid_with_and_without(self):
         keys = ("shstk", "ibt", "xss_cet_u", "xss_cet_s")
