@@ -2,8 +2,10 @@
 #include "dev/ioapic.h"
 
 #include "base/layout.h"
+#include "state/device_state.h"
 
-#define PINS LAYOUT_IOAPIC_PINS
+#define PINS IOAPIC_PINS
+G_STATIC_ASSERT(PINS == LAYOUT_IOAPIC_PINS);
 
 /* MMIO offsets (82093AA 3.1; the EOI register came with version 0x20). */
 #define MMIO_SELECT 0x00
@@ -44,14 +46,6 @@
 #define MSI_LOGICAL    (1ULL << 2)
 #define MSI_ASSERT     (1u << 14)
 #define MSI_LEVEL      (1u << 15)
-
-/* What the guest sees, without the wiring: this is what a snapshot has to carry. */
-typedef struct IoapicState {
-	uint64_t entries[PINS];
-	uint32_t lines; /* one bit for each pin: asserted */
-	uint32_t id;	/* bits 27:24 */
-	uint8_t select;
-} IoapicState;
 
 struct Ioapic {
 	IoapicState state;

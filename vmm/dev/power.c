@@ -2,18 +2,13 @@
 #include "dev/power.h"
 
 #include "base/layout.h"
+#include "state/device_state.h"
 
 /* Sleep control register (ACPI 6.4, table 4.18) and sleep status register (table 4.19). */
 #define SLEEP_TYPE_SHIFT 2
 #define SLEEP_TYPE_MASK	 0x7
 #define SLEEP_ENABLE	 0x20
 #define WAKE_STATUS	 0x80
-
-/* What the guest sees, without the wiring: this is what a snapshot has to carry. */
-typedef struct PowerState {
-	uint8_t events;	     /* LAYOUT_EVENT_*, until the guest reads them */
-	uint8_t wake_status; /* WAKE_STATUS or 0, cleared by writing a one */
-} PowerState;
 
 struct Power {
 	PowerState state;

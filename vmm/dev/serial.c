@@ -8,10 +8,9 @@
 #include "dev/serial.h"
 
 #include "base/layout.h"
+#include "state/device_state.h"
 
 #include <string.h>
-
-#define FIFO_SIZE 16
 
 /* Registers, by offset. With LCR.DLAB set the first two are the divisor latch. */
 enum {
@@ -68,21 +67,6 @@ enum {
 #define MSR_LEVELS	   0xf0
 #define MSR_PEER_READY	   (MSR_CTS | MSR_DSR | MSR_DCD) /* there is always somebody at the line */
 
-typedef struct Fifo {
-	uint8_t bytes[FIFO_SIZE];
-	uint8_t count; /* oldest byte first in `bytes` */
-} Fifo;
-
-/* What the guest sees, without the wiring: this is what a snapshot has to carry. */
-typedef struct SerialState {
-	uint8_t ier, fcr, lcr, mcr, msr, scr;
-	uint8_t divisor[2];
-	bool overrun;	    /* LSR.OE */
-	bool thr_interrupt; /* the transmitter became empty, and nobody has been told yet */
-	Fifo receive;
-	Fifo transmit; /* only while the output is blocked */
-} SerialState;
-
 struct Serial {
 	SerialState state;
 	IrqSink irq;
@@ -118,10 +102,10 @@ void serial_on_room(Serial *serial, void (*notify)(void *owner), void *owner)
 
 static unsigned fifo_capacity(const SerialState *state)
 {
-	return state->fcr & FCR_ENABLE ? FIFO_SIZE : 1;
+	return state->fcr & FCR_ENABLE ? SERIAL_FIFO_SIZE : 1;
 }
 
-static void fifo_drop(Fifo *fifo, size_t n)
+static void fifo_drop(SerialFifo *fifo, size_t n)
 {
 	fifo->count -= (uint8_t)n;
 	memmove(fifo->bytes, fifo->bytes + n, fifo->count);
@@ -206,7 +190,7 @@ size_t serial_receive(Serial *serial, const uint8_t *data, size_t length)
 /* Hands over what waits. The transmitter is empty again when all of it is gone. */
 static void drain(Serial *serial)
 {
-	Fifo *fifo = &serial->state.transmit;
+	SerialFifo *fifo = &serial->state.transmit;
 
 	if (fifo->count == 0)
 		return;
@@ -243,7 +227,7 @@ static void loop_back(SerialState *state, uint8_t byte)
 static void data_write(Serial *serial, uint8_t byte)
 {
 	SerialState *state = &serial->state;
-	Fifo *fifo = &state->transmit;
+	SerialFifo *fifo = &state->transmit;
 
 	state->thr_interrupt = false;
 	if (state->mcr & MCR_LOOP) {
@@ -259,7 +243,7 @@ static void data_write(Serial *serial, uint8_t byte)
 
 static uint8_t data_read(Serial *serial)
 {
-	Fifo *fifo = &serial->state.receive;
+	SerialFifo *fifo = &serial->state.receive;
 	uint8_t byte = fifo->count > 0 ? fifo->bytes[0] : 0;
 
 	if (fifo->count > 0)

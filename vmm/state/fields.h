@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the structures of a stopped machine consist of, field by field: the one
+ * description that the snapshot's writer and reader, the comparison of two states
+ * and every list for people walk. A field that is not described does not travel.
+ */
+#ifndef UMBRA_STATE_FIELDS_H
+#define UMBRA_STATE_FIELDS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum FieldKind {
+	FIELD_U8,    /* these four: `count` numbers, `stride` bytes apart */
+	FIELD_U16,
+	FIELD_U32,
+	FIELD_U64,
+	FIELD_BYTES, /* `count` bytes that have no names here */
+	FIELD_BLOB,  /* a GByteArray * of any length */
+	FIELD_GROUP, /* a structure within the structure: `group` */
+	FIELD_MSRS,  /* a GArray * of struct kvm_msr_entry; names by msr_name() */
+	FIELD_CPUID, /* a struct kvm_cpuid2 * */
+	FIELD_CET,   /* a CetState; names and presence by the table cet_registers */
+} FieldKind;
+
+/* What else there is to say of a field. */
+enum {
+	/* Runs on by itself: reading it again soon after may give another value. */
+	FIELD_MOVES = 1 << 0,
+};
+
+typedef struct StateField {
+	const char *name; /* lower case, words joined by '-': a property of the device tree */
+	FieldKind kind;
+	size_t offset;
+	unsigned count;
+	unsigned stride; /* bytes from one number to the next */
+	unsigned flags;
+	const struct StateGroup *group;
+} StateField;
+
+typedef struct StateGroup {
+	size_t size; /* of the structure, in bytes */
+	const StateField *fields;
+	unsigned n_fields;
+} StateGroup;
+
+/* Rows: STATE_U64(struct kvm_regs, "rax", rax), STATE_BYTES(...), … */
+#define STATE_NUMBER(type, text, member, number_kind) \
+	{.name = (text), .kind = (number_kind), .offset = offsetof(type, member), .count = 1}
+#define STATE_U8(type, text, member)  STATE_NUMBER(type, text, member, FIELD_U8)
+#define STATE_U16(type, text, member) STATE_NUMBER(type, text, member, FIELD_U16)
+#define STATE_U32(type, text, member) STATE_NUMBER(type, text, member, FIELD_U32)
+#define STATE_U64(type, text, member) STATE_NUMBER(type, text, member, FIELD_U64)
+/* An array that is a member. */
+#define STATE_ARRAY(type, text, member, number_kind, n, size) \
+	{.name = (text),                                      \
+	 .kind = (number_kind),                               \
+	 .offset = offsetof(type, member),                    \
+	 .count = (n),                                        \
+	 .stride = (size)}
+#define STATE_BYTES(type, text, member)     \
+	{.name = (text),                    \
+	 .kind = FIELD_BYTES,               \
+	 .offset = offsetof(type, member),  \
+	 .count = sizeof(((type *)0)->member)}
+#define STATE_OF(type, text, member, member_kind) \
+	{.name = (text), .kind = (member_kind), .offset = offsetof(type, member), .count = 1}
+#define STATE_GROUP(type, text, member, of) \
+	{.name = (text),                    \
+	 .kind = FIELD_GROUP,               \
+	 .offset = offsetof(type, member),  \
+	 .count = 1,                        \
+	 .group = (of)}
+#define STATE_GROUP_OF(type, rows) \
+	{.size = sizeof(type), .fields = (rows), .n_fields = sizeof(rows) / sizeof((rows)[0])}
+
+#endif
