@@ -5,7 +5,7 @@
 #include "cli/cli.h"
 #include "control/framer.h"
 #include "control/registry.h"
-#include "control/socket.h"
+#include "base/unix_socket.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -165,7 +165,7 @@ Client *client_open(const char *target, GError **error)
 
 	if (!path)
 		return NULL;
-	if (!control_socket_connect(path, &fd, &why)) {
+	if (!unix_socket_connect(path, &fd, &why)) {
 		umbra_fail(error, UMBRA_ERROR_FAILED, "%s: no guest answers there: %s", target,
 			   why->message);
 		return NULL;
@@ -261,7 +261,7 @@ bool client_wait_end(Client *client, GError **error)
 
 pid_t client_pid(const Client *client)
 {
-	return control_socket_peer(client->fd);
+	return unix_socket_peer(client->fd);
 }
 
 int client_run_command(int argc, char **argv, const char *description, const char *qmp_command,

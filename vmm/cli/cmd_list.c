@@ -3,7 +3,7 @@
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "control/registry.h"
-#include "control/socket.h"
+#include "base/unix_socket.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -52,7 +52,7 @@ static json_object *collect(void)
 		const RegistryEntry *entry = g_ptr_array_index(entries, i);
 		g_autoptr(GError) error = NULL;
 
-		control_socket_remove_stale(entry->path);
+		unix_socket_remove_stale(entry->path);
 		if (!g_file_test(entry->path, G_FILE_TEST_EXISTS))
 			continue;
 		json_object *guest = describe(entry, &error);

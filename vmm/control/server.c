@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 #include "control/connection.h"
-#include "control/socket.h"
+#include "base/unix_socket.h"
 
 #include <errno.h>
 #include <glib-unix.h>
@@ -22,7 +22,7 @@ typedef struct CommandTable {
 
 typedef struct Listener {
 	ControlServer *server;
-	ControlSocket socket;
+	UnixSocket socket;
 	guint watch; /* of the socket, or the timer until it is watched again */
 } Listener;
 
@@ -146,9 +146,9 @@ static gboolean on_client(int fd, GIOCondition condition, void *owner)
 
 bool control_server_listen(ControlServer *server, const char *path, GError **error)
 {
-	ControlSocket made;
+	UnixSocket made;
 
-	if (!control_socket_listen(path, &made, error))
+	if (!unix_socket_listen(path, &made, error))
 		return false;
 	Listener *listener = g_new0(Listener, 1);
 
@@ -164,7 +164,7 @@ static void listener_destroy(void *argument)
 	Listener *listener = argument;
 
 	g_clear_handle_id(&listener->watch, g_source_remove);
-	control_socket_close(&listener->socket);
+	unix_socket_close(&listener->socket);
 	g_free(listener);
 }
 

@@ -5,7 +5,7 @@
  * makes or removes a name holds a lock on its directory (which, unlike a lock
  * file, leaves nothing behind).
  */
-#include "control/socket.h"
+#include "base/unix_socket.h"
 
 #include "base/error.h"
 
@@ -134,7 +134,7 @@ static bool clear_name(const struct sockaddr_un *address, GError **error)
 }
 
 /* With the lock held. */
-static bool bind_and_listen(ControlSocket *made, const struct sockaddr_un *address, GError **error)
+static bool bind_and_listen(UnixSocket *made, const struct sockaddr_un *address, GError **error)
 {
 	struct stat status;
 
@@ -156,11 +156,11 @@ static bool bind_and_listen(ControlSocket *made, const struct sockaddr_un *addre
 	return true;
 }
 
-bool control_socket_listen(const char *path, ControlSocket *ret_socket, GError **error)
+bool unix_socket_listen(const char *path, UnixSocket *ret_socket, GError **error)
 {
 	struct sockaddr_un address;
 
-	*ret_socket = (ControlSocket){.fd = -1};
+	*ret_socket = (UnixSocket){.fd = -1};
 	if (!make_address(path, &address, error))
 		return false;
 	int lock = lock_directory(path, error);
@@ -174,11 +174,11 @@ bool control_socket_listen(const char *path, ControlSocket *ret_socket, GError *
 
 	close(lock);
 	if (!done)
-		control_socket_close(ret_socket);
+		unix_socket_close(ret_socket);
 	return done;
 }
 
-void control_socket_close(ControlSocket *socket)
+void unix_socket_close(UnixSocket *socket)
 {
 	struct stat status;
 
@@ -188,10 +188,10 @@ void control_socket_close(ControlSocket *socket)
 	if (socket->fd >= 0)
 		close(socket->fd);
 	g_free(socket->path);
-	*socket = (ControlSocket){.fd = -1};
+	*socket = (UnixSocket){.fd = -1};
 }
 
-bool control_socket_connect(const char *path, int *ret_fd, GError **error)
+bool unix_socket_connect(const char *path, int *ret_fd, GError **error)
 {
 	struct sockaddr_un address;
 
@@ -203,7 +203,7 @@ bool control_socket_connect(const char *path, int *ret_fd, GError **error)
 	return true;
 }
 
-void control_socket_remove_stale(const char *path)
+void unix_socket_remove_stale(const char *path)
 {
 	struct sockaddr_un address;
 
@@ -218,7 +218,7 @@ void control_socket_remove_stale(const char *path)
 	close(lock);
 }
 
-pid_t control_socket_peer(int fd)
+pid_t unix_socket_peer(int fd)
 {
 	struct ucred peer = {0};
 	socklen_t length = sizeof(peer);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Sockets as files: whose they are, who may have the name, what is left behind. */
 #include "control/registry.h"
-#include "control/socket.h"
+#include "base/unix_socket.h"
 #include "control_fixture.h"
 
 #include "base/error.h"
@@ -41,10 +41,10 @@ static bool there(const char *path)
 
 static void assert_refused(const char *path, const char *why)
 {
-	ControlSocket made;
+	UnixSocket made;
 	g_autoptr(GError) error = NULL;
 
-	g_assert_false(control_socket_listen(path, &made, &error));
+	g_assert_false(unix_socket_listen(path, &made, &error));
 	g_assert_nonnull(strstr(error->message, why));
 	g_assert_nonnull(strstr(error->message, path));
 	g_assert_null(strchr(error->message, '\n'));
@@ -64,59 +64,59 @@ static void leave_stale(const char *path)
 
 static void test_made_and_removed(Fixture *f, const void *unused)
 {
-	ControlSocket made;
+	UnixSocket made;
 	struct stat status;
 	mode_t old = umask(0);
 
 	(void)unused;
-	g_assert_true(control_socket_listen(f->path, &made, NULL));
+	g_assert_true(unix_socket_listen(f->path, &made, NULL));
 	umask(old);
 	g_assert_cmpint(lstat(f->path, &status), ==, 0);
 	g_assert_cmpint(status.st_mode, ==, S_IFSOCK | 0600);
 	int fd = -1;
 
-	g_assert_true(control_socket_connect(f->path, &fd, NULL));
-	g_assert_cmpint(control_socket_peer(fd), ==, getpid());
+	g_assert_true(unix_socket_connect(f->path, &fd, NULL));
+	g_assert_cmpint(unix_socket_peer(fd), ==, getpid());
 	close(fd);
-	control_socket_close(&made);
+	unix_socket_close(&made);
 	g_assert_false(there(f->path));
-	control_socket_close(&made); /* of nothing is nothing */
+	unix_socket_close(&made); /* of nothing is nothing */
 }
 
 static void test_busy(Fixture *f, const void *unused)
 {
-	ControlSocket made;
+	UnixSocket made;
 
 	(void)unused;
-	g_assert_true(control_socket_listen(f->path, &made, NULL));
+	g_assert_true(unix_socket_listen(f->path, &made, NULL));
 	assert_refused(f->path, "in use by a running process");
 	/* Also when its queue is full, which to who connects looks different. */
 	int clients[200];
 
 	for (size_t i = 0; i < G_N_ELEMENTS(clients); i++)
-		if (!control_socket_connect(f->path, &clients[i], NULL))
+		if (!unix_socket_connect(f->path, &clients[i], NULL))
 			clients[i] = -1;
 	g_assert_cmpint(clients[G_N_ELEMENTS(clients) - 1], ==, -1);
 	assert_refused(f->path, "in use by a running process");
-	control_socket_remove_stale(f->path);
+	unix_socket_remove_stale(f->path);
 	g_assert_true(there(f->path));
 	for (size_t i = 0; i < G_N_ELEMENTS(clients); i++)
 		if (clients[i] >= 0)
 			close(clients[i]);
-	control_socket_close(&made);
+	unix_socket_close(&made);
 }
 
 static void test_stale_is_replaced(Fixture *f, const void *unused)
 {
-	ControlSocket made;
+	UnixSocket made;
 
 	(void)unused;
 	leave_stale(f->path);
-	g_assert_true(control_socket_listen(f->path, &made, NULL));
-	control_socket_close(&made);
+	g_assert_true(unix_socket_listen(f->path, &made, NULL));
+	unix_socket_close(&made);
 	g_assert_false(there(f->path));
 	leave_stale(f->path);
-	control_socket_remove_stale(f->path);
+	unix_socket_remove_stale(f->path);
 	g_assert_false(there(f->path));
 }
 
@@ -125,7 +125,7 @@ static void test_others_files_stay(Fixture *f, const void *unused)
 	(void)unused;
 	g_assert_true(g_file_set_contents(f->path, "mine", -1, NULL));
 	assert_refused(f->path, "is no socket of this user");
-	control_socket_remove_stale(f->path);
+	unix_socket_remove_stale(f->path);
 	g_assert_true(there(f->path));
 	g_unlink(f->path);
 	/* A link is not followed: it may be another's, and point anywhere. */
@@ -143,13 +143,13 @@ static void test_others_files_stay(Fixture *f, const void *unused)
 /* Whoever took the name meanwhile keeps it. */
 static void test_removes_only_its_own(Fixture *f, const void *unused)
 {
-	ControlSocket made;
+	UnixSocket made;
 
 	(void)unused;
-	g_assert_true(control_socket_listen(f->path, &made, NULL));
+	g_assert_true(unix_socket_listen(f->path, &made, NULL));
 	g_unlink(f->path);
 	g_assert_true(g_file_set_contents(f->path, "another's", -1, NULL));
-	control_socket_close(&made);
+	unix_socket_close(&made);
 	g_assert_true(there(f->path));
 	g_unlink(f->path);
 }
@@ -160,11 +160,11 @@ static void test_bad_paths(Fixture *f, const void *unused)
 	g_autofree char *fits = g_build_filename(f->folder, longest, NULL);
 	g_autofree char *too_long = g_strconcat(fits, "x", NULL);
 	g_autofree char *nowhere = g_build_filename(f->folder, "nix", "s", NULL);
-	ControlSocket made;
+	UnixSocket made;
 
 	(void)unused;
-	g_assert_true(control_socket_listen(fits, &made, NULL));
-	control_socket_close(&made);
+	g_assert_true(unix_socket_listen(fits, &made, NULL));
+	unix_socket_close(&made);
 	assert_refused(too_long, "the path has 108 bytes and may have 107");
 	assert_refused(nowhere, "cannot open its directory: No such file or directory");
 	assert_refused("", "path of a socket is empty");
@@ -173,9 +173,9 @@ static void test_bad_paths(Fixture *f, const void *unused)
 /* Two that start at once: one gets the name, and keeps it. Stale names are what they fight for. */
 static void *race(void *path)
 {
-	ControlSocket *made = g_new0(ControlSocket, 1);
+	UnixSocket *made = g_new0(UnixSocket, 1);
 
-	if (control_socket_listen(path, made, NULL))
+	if (unix_socket_listen(path, made, NULL))
 		return made;
 	g_free(made);
 	return NULL;
@@ -187,13 +187,13 @@ static void test_race(Fixture *f, const void *unused)
 	for (unsigned round = 0; round < 300; round++) {
 		GThread *threads[3];
 		unsigned winners = 0;
-		ControlSocket *winner = NULL;
+		UnixSocket *winner = NULL;
 
 		leave_stale(f->path);
 		for (size_t i = 0; i < G_N_ELEMENTS(threads); i++)
 			threads[i] = g_thread_new("race", race, f->path);
 		for (size_t i = 0; i < G_N_ELEMENTS(threads); i++) {
-			ControlSocket *made = g_thread_join(threads[i]);
+			UnixSocket *made = g_thread_join(threads[i]);
 
 			winners += made != NULL;
 			winner = made ? made : winner;
@@ -201,9 +201,9 @@ static void test_race(Fixture *f, const void *unused)
 		g_assert_cmpuint(winners, ==, 1);
 		int fd = -1;
 
-		g_assert_true(control_socket_connect(f->path, &fd, NULL));
+		g_assert_true(unix_socket_connect(f->path, &fd, NULL));
 		close(fd);
-		control_socket_close(winner);
+		unix_socket_close(winner);
 		g_free(winner);
 	}
 }
@@ -217,13 +217,13 @@ static void test_server(Fixture *f, const void *unused)
 	(void)unused;
 	g_assert_true(control_server_listen(server, f->path, NULL));
 	for (size_t i = 0; i < G_N_ELEMENTS(clients); i++) {
-		g_assert_true(control_socket_connect(f->path, &clients[i], NULL));
+		g_assert_true(unix_socket_connect(f->path, &clients[i], NULL));
 		settle();
 		g_autofree char *greeting = receive(clients[i]);
 
 		g_assert_true(g_str_has_prefix(greeting, "{\"QMP\":"));
 	}
-	g_assert_true(control_socket_connect(f->path, &one_more, NULL));
+	g_assert_true(unix_socket_connect(f->path, &one_more, NULL));
 	settle();
 	g_autofree char *refusal = receive(one_more), *end = receive(one_more);
 
@@ -235,7 +235,7 @@ static void test_server(Fixture *f, const void *unused)
 	/* Where one leaves there is room for another. */
 	close(clients[0]);
 	settle();
-	g_assert_true(control_socket_connect(f->path, &clients[0], NULL));
+	g_assert_true(unix_socket_connect(f->path, &clients[0], NULL));
 	settle();
 	g_autofree char *greeting = receive(clients[0]);
 
