@@ -8,9 +8,9 @@
 
 /* One thing that speaks against it. */
 typedef struct StateProblem {
-	int vcpu;	   /* -1: it concerns the machine */
+	int vcpu;	  /* -1: it concerns the machine */
 	const char *what; /* "u_cet", "cpuid 7.0 ecx", "xcr0", "msr 0x…", "capability xsave2", … */
-	char *text;	   /* all of it in one line for people, without the vCPU */
+	char *text;	  /* all of it in one line for people, without the vCPU */
 	uint64_t value;
 	uint64_t bits; /* the offending ones; 0 where there are none to name */
 	const char *rule;

@@ -10,7 +10,7 @@ const StateGroup mp_state_group = STATE_GROUP_OF(struct kvm_mp_state, mp_state_f
 
 #define REG(name) STATE_U64(struct kvm_regs, #name, name)
 static const StateField regs_fields[] = {
-	REG(rax), REG(rbx), REG(rcx), REG(rdx), REG(rsi), REG(rdi), REG(rsp), REG(rbp),	   REG(r8),
+	REG(rax), REG(rbx), REG(rcx), REG(rdx), REG(rsi), REG(rdi), REG(rsp), REG(rbp), REG(r8),
 	REG(r9),  REG(r10), REG(r11), REG(r12), REG(r13), REG(r14), REG(r15), REG(rip), REG(rflags),
 };
 #undef REG
@@ -80,13 +80,11 @@ static const StateField debugregs_fields[] = {
 const StateGroup debugregs_group = STATE_GROUP_OF(struct kvm_debugregs, debugregs_fields);
 
 /* SDM 3A, table 11-1: each register is 32 bits of a 16-byte place. */
-#define APIC_N(text, at, n, more)  \
-	{.name = (text),           \
-	 .kind = FIELD_U32,        \
-	 .offset = (at),           \
-	 .count = (n),             \
-	 .stride = 16,             \
-	 .flags = (more)}
+#define APIC_N(text, at, n, more)                                                              \
+	{                                                                                      \
+		.name = (text), .kind = FIELD_U32, .offset = (at), .count = (n), .stride = 16, \
+		.flags = (more)                                                                \
+	}
 #define APIC(text, at) APIC_N(text, at, 1, 0)
 static const StateField lapic_fields[] = {
 	APIC("id", 0x20),

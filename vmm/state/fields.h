@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 typedef enum FieldKind {
-	FIELD_U8,    /* these four: `count` numbers, `stride` bytes apart */
+	FIELD_U8, /* these four: `count` numbers, `stride` bytes apart */
 	FIELD_U16,
 	FIELD_U32,
 	FIELD_U64,
@@ -46,33 +46,40 @@ typedef struct StateGroup {
 } StateGroup;
 
 /* Rows: STATE_U64(struct kvm_regs, "rax", rax), STATE_BYTES(...), … */
-#define STATE_NUMBER(type, text, member, number_kind) \
-	{.name = (text), .kind = (number_kind), .offset = offsetof(type, member), .count = 1}
+#define STATE_NUMBER(type, text, member, number_kind)                                    \
+	{                                                                                \
+		.name = (text), .kind = (number_kind), .offset = offsetof(type, member), \
+		.count = 1                                                               \
+	}
 #define STATE_U8(type, text, member)  STATE_NUMBER(type, text, member, FIELD_U8)
 #define STATE_U16(type, text, member) STATE_NUMBER(type, text, member, FIELD_U16)
 #define STATE_U32(type, text, member) STATE_NUMBER(type, text, member, FIELD_U32)
 #define STATE_U64(type, text, member) STATE_NUMBER(type, text, member, FIELD_U64)
 /* An array that is a member. */
-#define STATE_ARRAY(type, text, member, number_kind, n, size) \
-	{.name = (text),                                      \
-	 .kind = (number_kind),                               \
-	 .offset = offsetof(type, member),                    \
-	 .count = (n),                                        \
-	 .stride = (size)}
-#define STATE_BYTES(type, text, member)     \
-	{.name = (text),                    \
-	 .kind = FIELD_BYTES,               \
-	 .offset = offsetof(type, member),  \
-	 .count = sizeof(((type *)0)->member)}
-#define STATE_OF(type, text, member, member_kind) \
-	{.name = (text), .kind = (member_kind), .offset = offsetof(type, member), .count = 1}
-#define STATE_GROUP(type, text, member, of) \
-	{.name = (text),                    \
-	 .kind = FIELD_GROUP,               \
-	 .offset = offsetof(type, member),  \
-	 .count = 1,                        \
-	 .group = (of)}
-#define STATE_GROUP_OF(type, rows) \
-	{.size = sizeof(type), .fields = (rows), .n_fields = sizeof(rows) / sizeof((rows)[0])}
+#define STATE_ARRAY(type, text, member, number_kind, n, size)                            \
+	{                                                                                \
+		.name = (text), .kind = (number_kind), .offset = offsetof(type, member), \
+		.count = (n), .stride = (size)                                           \
+	}
+#define STATE_BYTES(type, text, member)                                                \
+	{                                                                              \
+		.name = (text), .kind = FIELD_BYTES, .offset = offsetof(type, member), \
+		.count = sizeof(((type *)0)->member)                                   \
+	}
+#define STATE_OF(type, text, member, member_kind)                                        \
+	{                                                                                \
+		.name = (text), .kind = (member_kind), .offset = offsetof(type, member), \
+		.count = 1                                                               \
+	}
+#define STATE_GROUP(type, text, member, of)                                                        \
+	{                                                                                          \
+		.name = (text), .kind = FIELD_GROUP, .offset = offsetof(type, member), .count = 1, \
+		.group = (of)                                                                      \
+	}
+#define STATE_GROUP_OF(type, rows)                           \
+	{                                                    \
+		.size = sizeof(type), .fields = (rows),      \
+		.n_fields = sizeof(rows) / sizeof((rows)[0]) \
+	}
 
 #endif

@@ -33,13 +33,13 @@ typedef struct VcpuState {
 } VcpuState;
 
 typedef struct MachineState {
-	uint64_t memory;	       /* bytes of RAM */
-	struct kvm_cpuid2 *cpuid;      /* as all vCPUs have it, but for their own ids */
-	struct kvm_clock_data clock;   /* KVM_GET_CLOCK: ns, with KVM_CLOCK_* in flags */
-	char *kernel;		       /* of the host it was taken on, for people */
-	CetCpu host;		       /* that host, as cet_check() needs it */
-	GPtrArray *vcpus;	       /* of VcpuState, ids 0 … n-1 */
-	GPtrArray *devices;	       /* of DeviceState */
+	uint64_t memory;	     /* bytes of RAM */
+	struct kvm_cpuid2 *cpuid;    /* as all vCPUs have it, but for their own ids */
+	struct kvm_clock_data clock; /* KVM_GET_CLOCK: ns, with KVM_CLOCK_* in flags */
+	char *kernel;		     /* of the host it was taken on, for people */
+	CetCpu host;		     /* that host, as cet_check() needs it */
+	GPtrArray *vcpus;	     /* of VcpuState, ids 0 … n-1 */
+	GPtrArray *devices;	     /* of DeviceState */
 } MachineState;
 
 /* Empty: no vCPU, no device. */
