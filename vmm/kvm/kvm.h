@@ -42,9 +42,33 @@ typedef struct KvmVm {
 bool kvm_vm_init(KvmVm *vm, const KvmSystem *system, GError **error);
 void kvm_vm_finish(KvmVm *vm);
 
-/* KVM_SET_USER_MEMORY_REGION: `size` bytes at `gpa` are those at `host`. */
-bool kvm_vm_add_memory(KvmVm *vm, unsigned slot, uint64_t gpa, uint64_t size, void *host,
-		       GError **error);
+/*
+ * KVM_SET_USER_MEMORY_REGION: `size` bytes at `gpa` are those at `host`. `flags` are
+ * KVM_MEM_*; of a slot that exists, they are what may change.
+ */
+bool kvm_vm_set_memory(KvmVm *vm, unsigned slot, uint64_t gpa, uint64_t size, void *host,
+		       uint32_t flags, GError **error);
+
+/*
+ * KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, where KVM has it (*ret_manual): then reading the log
+ * does not clear it. Without KVM_DIRTY_LOG_INITIALLY_SET: a log that is turned on is
+ * empty, and all pages are write-protected at once.
+ */
+bool kvm_vm_manual_dirty_log(KvmVm *vm, bool *ret_manual, GError **error);
+
+/*
+ * KVM_GET_DIRTY_LOG: a bit for each 4 KiB page of the slot; room for whole words. If the
+ * log is not a manual one, this clears it.
+ */
+bool kvm_vm_get_dirty_log(const KvmVm *vm, unsigned slot, uint64_t *ret_bitmap, GError **error);
+
+/*
+ * KVM_CLEAR_DIRTY_LOG: pages whose bit is set become clean and write-protected.
+ * `first_page` is a multiple of 64, and so is `pages` unless they reach to the end of
+ * the slot; below 2^32.
+ */
+bool kvm_vm_clear_dirty_log(const KvmVm *vm, unsigned slot, uint64_t first_page, uint64_t pages,
+			    const uint64_t *bitmap, GError **error);
 
 /* KVM_SET_TSS_ADDR: three pages that a host without unrestricted guest needs for real mode. */
 bool kvm_vm_set_tss(KvmVm *vm, uint64_t gpa, GError **error);

@@ -27,11 +27,12 @@ void kvm_vm_finish(KvmVm *vm)
 	vm->fd = -1;
 }
 
-bool kvm_vm_add_memory(KvmVm *vm, unsigned slot, uint64_t gpa, uint64_t size, void *host,
-		       GError **error)
+bool kvm_vm_set_memory(KvmVm *vm, unsigned slot, uint64_t gpa, uint64_t size, void *host,
+		       uint32_t flags, GError **error)
 {
 	struct kvm_userspace_memory_region region = {
 		.slot = slot,
+		.flags = flags,
 		.guest_phys_addr = gpa,
 		.memory_size = size,
 		.userspace_addr = (uintptr_t)host,

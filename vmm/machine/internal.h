@@ -7,6 +7,7 @@
 #include "dev/ioapic.h"
 #include "dev/power.h"
 #include "machine/machine.h"
+#include "mem/dirty_set.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -30,6 +31,8 @@ struct Machine {
 	KvmSystem system;
 	KvmVm vm;
 	GuestMemory *memory;
+	_Atomic(DirtyGroup *) dirty; /* dirty.c; NULL before the first set */
+	bool manual_dirty_log;
 	IoBus *bus;
 	Ioapic *ioapic;
 	Serial *serial;

@@ -56,7 +56,7 @@ static bool create_vm(Machine *machine, GError **error)
 	for (unsigned i = 0; i < machine->memory->n_regions; i++) {
 		const MemoryRegion *region = &machine->memory->regions[i];
 
-		if (!kvm_vm_add_memory(&machine->vm, i, region->gpa, region->size, region->host,
+		if (!kvm_vm_set_memory(&machine->vm, i, region->gpa, region->size, region->host, 0,
 				       error))
 			return false;
 	}
@@ -110,6 +110,7 @@ void machine_destroy(Machine *machine)
 	machine_remove_devices(machine);
 	kvm_vm_finish(&machine->vm);
 	kvm_system_finish(&machine->system);
+	dirty_group_destroy(machine->dirty);
 	guest_memory_destroy(machine->memory);
 	run_state_finish(machine);
 	g_free(machine);
