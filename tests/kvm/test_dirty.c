@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The log of written pages, against a guest that writes those it is told to (tests/guests/writer.c). */
+/* The log of written pages, against a guest that writes those it is told to
+ * (tests/guests/writer.c). */
 #include "machine/dirty.h"
 
 #include "base/error.h"
@@ -9,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIRST 8192UL /* the guest's; pages */
-#define AREA  8192UL /* pages from FIRST that only commands write */
+#define FIRST 8192UL		      /* the guest's; pages */
+#define AREA  8192UL		      /* pages from FIRST that only commands write */
 #define HIGH  (3 * LAYOUT_GIB / 4096) /* where 4 GiB stands among the pages of RAM */
 
 typedef struct Guest {
@@ -212,8 +213,7 @@ static void test_above_the_hole(void)
 	g_autofree uint64_t *bitmap = dirty_set_take(set);
 
 	for (uint64_t page = HIGH; page < HIGH + 8000; page++)
-		g_assert_cmpint(is_set(bitmap, page), ==,
-				page == HIGH + 5 || page == HIGH + 7005);
+		g_assert_cmpint(is_set(bitmap, page), ==, page == HIGH + 5 || page == HIGH + 7005);
 	g_assert_true(is_set(bitmap, FIRST + 1024));
 	end(&guest);
 }
