@@ -15,6 +15,23 @@ bool machine_resume(Machine *machine)
 	return machine->running;
 }
 
+bool machine_hold(Machine *machine)
+{
+	machine->held = true;
+	return !machine->ended;
+}
+
+void machine_release(Machine *machine)
+{
+	g_assert_true(machine->held);
+	machine->held = false;
+}
+
+bool machine_is_given_away(const Machine *machine)
+{
+	return machine->given_away;
+}
+
 bool machine_is_running(const Machine *machine)
 {
 	return machine->running;
@@ -42,7 +59,7 @@ void machine_press_power_button(Machine *machine)
 
 bool machine_view_vcpu(Machine *machine, unsigned id, VcpuView *ret_view, GError **error)
 {
-	g_assert_false(machine->running);
+	g_assert_true(machine->held || !machine->running);
 	if (id >= machine->cpus)
 		return umbra_fail(error, UMBRA_ERROR_USAGE, "there is no vCPU %u", id);
 	machine->n_views++;
@@ -52,7 +69,7 @@ bool machine_view_vcpu(Machine *machine, unsigned id, VcpuView *ret_view, GError
 
 bool machine_write_cet(Machine *machine, unsigned id, const CetState *state, GError **error)
 {
-	g_assert_false(machine->running);
+	g_assert_true(machine->held || !machine->running);
 	machine->n_writes++;
 	if (machine->write_fails)
 		return umbra_fail(error, UMBRA_ERROR_FAILED, "vcpu %u: KVM refuses", id);

@@ -10,6 +10,8 @@
 
 struct Machine {
 	bool running;
+	bool held;
+	bool given_away;
 	bool ended;
 	unsigned cpus;
 	unsigned presses; /* of the power button */

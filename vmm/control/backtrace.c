@@ -45,17 +45,16 @@ static bool add_all(const ControlGuest *guest, json_object *arguments, json_obje
 static bool backtrace(void *owner, json_object *arguments, json_object **ret_value, GError **error)
 {
 	const ControlGuest *guest = owner;
-	bool was_running;
 	json_object *vcpus = json_object_new_array();
 
 	*ret_value = json_object_new_object();
 	json_object_object_add(*ret_value, "version", json_object_new_int(1));
 	json_object_object_add(*ret_value, "vcpus", vcpus);
-	if (!control_guest_hold(guest, &was_running, error))
+	if (!control_guest_hold(guest, error))
 		return false;
 	bool done = add_all(guest, arguments, vcpus, error);
 
-	control_guest_release(guest, was_running);
+	control_guest_release(guest);
 	return done;
 }
 

@@ -72,23 +72,24 @@ static bool set_running(const ControlGuest *guest, bool running, GError **error)
 	bool was_running = machine_is_running(guest->machine);
 
 	if (!change(guest->machine))
-		return umbra_fail(error, UMBRA_ERROR_FAILED, "The guest has ended");
+		return umbra_fail(error, UMBRA_ERROR_FAILED,
+				  machine_is_given_away(guest->machine)
+					  ? "The guest was migrated and runs elsewhere"
+					  : "The guest has ended");
 	if (running != was_running)
 		control_server_event(guest->server, running ? "RESUME" : "STOP", NULL);
 	return true;
 }
 
-bool control_guest_hold(const ControlGuest *guest, bool *ret_was_running, GError **error)
+bool control_guest_hold(const ControlGuest *guest, GError **error)
 {
-	*ret_was_running = machine_is_running(guest->machine);
-	return machine_pause(guest->machine) ||
+	return machine_hold(guest->machine) ||
 	       umbra_fail(error, UMBRA_ERROR_FAILED, "The guest has ended");
 }
 
-void control_guest_release(const ControlGuest *guest, bool was_running)
+void control_guest_release(const ControlGuest *guest)
 {
-	if (was_running)
-		(void)machine_resume(guest->machine);
+	machine_release(guest->machine);
 }
 
 static bool stop(void *owner, json_object *arguments, json_object **ret_value, GError **error)

@@ -25,8 +25,8 @@ void control_guest_attach(ControlGuest *guest);
  * Lets a running guest stand still for a moment, and go on. Clients are not told
  * of so short a stop.
  */
-bool control_guest_hold(const ControlGuest *guest, bool *ret_was_running, GError **error);
-void control_guest_release(const ControlGuest *guest, bool was_running);
+bool control_guest_hold(const ControlGuest *guest, GError **error);
+void control_guest_release(const ControlGuest *guest);
 
 /*
  * Tells that the guest has ended (event SHUTDOWN). `reason` is QEMU's word for

@@ -34,13 +34,13 @@ static bool inspect(void *owner, json_object *arguments, json_object **ret_value
 	bool one = json_object_object_get_ex(arguments, "cpu", NULL);
 	unsigned n = one ? 1 : machine_vcpu_count(guest->machine);
 	gint64 begin = g_get_monotonic_time();
-	bool was_running;
+	bool was_running = machine_is_running(guest->machine);
 
-	if (!control_guest_hold(guest, &was_running, error))
+	if (!control_guest_hold(guest, error))
 		return false;
 	g_autoptr(GArray) views = take_views(guest, cpu_argument(arguments, 0), n, error);
 
-	control_guest_release(guest, was_running);
+	control_guest_release(guest);
 	gint64 stopped = g_get_monotonic_time() - begin;
 
 	if (!views)

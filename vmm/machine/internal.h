@@ -49,8 +49,11 @@ struct Machine {
 	_Atomic RunState run_state;
 	pthread_mutex_t run_lock;
 	pthread_cond_t run_changed;
-	unsigned n_running; /* vCPU threads that are not parked and not gone */
-	bool has_end;	    /* the first end counts */
+	unsigned n_running;	  /* vCPU threads that are not parked and not gone */
+	_Atomic bool user_paused; /* the user's wish; these four written with run_lock held */
+	_Atomic bool given_away;  /* the guest runs elsewhere: never again here */
+	unsigned holds;
+	_Atomic bool has_end; /* the first end counts */
 	MachineEnd end;
 };
 

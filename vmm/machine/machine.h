@@ -76,13 +76,25 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Machine, machine_destroy)
 bool machine_start(Machine *machine, bool paused, GError **error);
 
 /*
- * Between the return of machine_pause() and machine_resume() no vCPU runs, and
- * the registers of each are whole. False: the guest has ended. Not to be called
- * with the bus lock held, nor from two threads at once.
+ * The user's wish. After machine_pause() no vCPU runs, and the registers of each
+ * are whole, until machine_resume(). False: the guest has ended, or, for resuming,
+ * was given away. Not to be called with the bus lock held.
  */
 bool machine_pause(Machine *machine);
 bool machine_resume(Machine *machine);
-bool machine_is_running(const Machine *machine);
+bool machine_is_running(const Machine *machine); /* as the user wishes it */
+
+/*
+ * The same as pausing, for as long as a part of umbra needs it, whatever the user
+ * wishes meanwhile. Holds nest, from any threads. False: the guest has ended, and
+ * nothing is held.
+ */
+bool machine_hold(Machine *machine);
+void machine_release(Machine *machine);
+
+/* The guest goes on in another process: it will never run here again. */
+void machine_give_away(Machine *machine);
+bool machine_is_given_away(const Machine *machine);
 
 /* A paused machine's vCPU, NULL if there is none of that number. */
 KvmVcpu *machine_vcpu(Machine *machine, unsigned id);

@@ -9,11 +9,16 @@
  * KVM_RUN with immediate_exit set: that completes an access which the last exit
  * left half done, so that the registers of a parked vCPU are whole
  * (Documentation/virt/kvm/api.rst, KVM_RUN).
+ *
+ * Two kinds of wishes are kept apart: the user's, who pauses and resumes, and
+ * holds by parts of umbra that need the guest to stand still for a while. Holds
+ * nest, come from any thread, and leave the user's wish as it is.
  */
 #include "machine/internal.h"
 
 void run_state_init(Machine *machine)
 {
+	machine->user_paused = true;
 	pthread_mutex_init(&machine->run_lock, NULL);
 	pthread_cond_init(&machine->run_changed, NULL);
 }
@@ -78,9 +83,18 @@ bool run_state_may_enter(Vcpu *vcpu)
 	}
 }
 
-/* With run_lock held. After this every vCPU is on its way to look at the state. */
-static void change(Machine *machine, RunState to)
+/*
+ * With run_lock held: derives the run state from who wants what. When it leaves
+ * RUNNING, every vCPU is on its way to look at it.
+ */
+static void settle(Machine *machine)
 {
+	RunState to = machine->has_end				   ? RUN_STATE_STOPPING
+		      : machine->user_paused || machine->holds > 0 ? RUN_STATE_PAUSED
+								   : RUN_STATE_RUNNING;
+
+	if (to == atomic_load(&machine->run_state))
+		return;
 	atomic_store(&machine->run_state, to);
 	pthread_cond_broadcast(&machine->run_changed);
 	if (to == RUN_STATE_RUNNING)
@@ -91,16 +105,21 @@ static void change(Machine *machine, RunState to)
 	}
 }
 
+/* With run_lock held. False: the guest has ended. */
+static bool wait_parked(Machine *machine)
+{
+	while (atomic_load(&machine->run_state) == RUN_STATE_PAUSED && machine->n_running > 0)
+		pthread_cond_wait(&machine->run_changed, &machine->run_lock);
+	return !machine->has_end;
+}
+
 bool machine_pause(Machine *machine)
 {
 	pthread_mutex_lock(&machine->run_lock);
-	bool alive = machine->run_state != RUN_STATE_STOPPING;
+	machine->user_paused = true;
+	settle(machine);
+	bool alive = wait_parked(machine);
 
-	if (machine->run_state == RUN_STATE_RUNNING)
-		change(machine, RUN_STATE_PAUSED);
-	while (machine->run_state == RUN_STATE_PAUSED && machine->n_running > 0)
-		pthread_cond_wait(&machine->run_changed, &machine->run_lock);
-	alive = alive && machine->run_state == RUN_STATE_PAUSED;
 	pthread_mutex_unlock(&machine->run_lock);
 	return alive;
 }
@@ -108,17 +127,55 @@ bool machine_pause(Machine *machine)
 bool machine_resume(Machine *machine)
 {
 	pthread_mutex_lock(&machine->run_lock);
-	bool alive = machine->run_state != RUN_STATE_STOPPING;
+	bool may = !machine->has_end && !machine->given_away;
 
-	if (machine->run_state == RUN_STATE_PAUSED)
-		change(machine, RUN_STATE_RUNNING);
+	if (may) {
+		machine->user_paused = false;
+		settle(machine);
+	}
+	pthread_mutex_unlock(&machine->run_lock);
+	return may;
+}
+
+bool machine_hold(Machine *machine)
+{
+	pthread_mutex_lock(&machine->run_lock);
+	machine->holds++;
+	settle(machine);
+	bool alive = wait_parked(machine);
+
+	if (!alive)
+		machine->holds--;
 	pthread_mutex_unlock(&machine->run_lock);
 	return alive;
 }
 
+void machine_release(Machine *machine)
+{
+	pthread_mutex_lock(&machine->run_lock);
+	g_assert(machine->holds > 0);
+	machine->holds--;
+	settle(machine);
+	pthread_mutex_unlock(&machine->run_lock);
+}
+
+void machine_give_away(Machine *machine)
+{
+	pthread_mutex_lock(&machine->run_lock);
+	machine->given_away = true;
+	machine->user_paused = true;
+	settle(machine);
+	pthread_mutex_unlock(&machine->run_lock);
+}
+
+bool machine_is_given_away(const Machine *machine)
+{
+	return machine->given_away;
+}
+
 bool machine_is_running(const Machine *machine)
 {
-	return atomic_load(&machine->run_state) == RUN_STATE_RUNNING;
+	return !machine->user_paused && !machine->has_end;
 }
 
 static bool stop(Machine *machine, const MachineEnd *end)
@@ -129,7 +186,7 @@ static bool stop(Machine *machine, const MachineEnd *end)
 	if (first) {
 		machine->end = *end;
 		machine->has_end = true;
-		change(machine, RUN_STATE_STOPPING);
+		settle(machine);
 	}
 	pthread_mutex_unlock(&machine->run_lock);
 	return first;
