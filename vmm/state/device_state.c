@@ -20,8 +20,8 @@ static const StateField serial_fields[] = {
 	STATE_U8(SerialState, "msr", msr),
 	STATE_U8(SerialState, "scr", scr),
 	STATE_ARRAY(SerialState, "divisor", divisor, FIELD_U8, 2, 1),
-	STATE_U8(SerialState, "overrun", overrun),
-	STATE_U8(SerialState, "thr-interrupt", thr_interrupt),
+	STATE_BOOL(SerialState, "overrun", overrun),
+	STATE_BOOL(SerialState, "thr-interrupt", thr_interrupt),
 	STATE_GROUP(SerialState, "receive", receive, &fifo_group),
 	STATE_GROUP(SerialState, "transmit", transmit, &fifo_group),
 };

@@ -7,6 +7,7 @@
 #ifndef UMBRA_STATE_FIELDS_H
 #define UMBRA_STATE_FIELDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,8 @@ typedef enum FieldKind {
 enum {
 	/* Runs on by itself: reading it again soon after may give another value. */
 	FIELD_MOVES = 1 << 0,
+	/* A C bool: 0 or 1, and nothing else may ever be stored in it. */
+	FIELD_BOOL = 1 << 1,
 };
 
 typedef struct StateField {
@@ -45,13 +48,26 @@ typedef struct StateGroup {
 	unsigned n_fields;
 } StateGroup;
 
+/* Bytes of one number of FIELD_U8 … FIELD_U64; 0 for all other kinds. */
+unsigned state_field_width(const StateField *field);
+
+/* Number `i` of such a field in the structure at `base`. */
+uint64_t state_field_get(const StateField *field, const void *base, unsigned i);
+/* False, and nothing stored, if the value does not fit: too wide, or no bool. */
+bool state_field_set(const StateField *field, void *base, unsigned i, uint64_t value);
+
 /* Rows: STATE_U64(struct kvm_regs, "rax", rax), STATE_BYTES(...), … */
 #define STATE_NUMBER(type, text, member, number_kind)                                    \
 	{                                                                                \
 		.name = (text), .kind = (number_kind), .offset = offsetof(type, member), \
 		.count = 1                                                               \
 	}
-#define STATE_U8(type, text, member)  STATE_NUMBER(type, text, member, FIELD_U8)
+#define STATE_U8(type, text, member) STATE_NUMBER(type, text, member, FIELD_U8)
+#define STATE_BOOL(type, text, member)                                                          \
+	{                                                                                       \
+		.name = (text), .kind = FIELD_U8, .offset = offsetof(type, member), .count = 1, \
+		.flags = FIELD_BOOL                                                             \
+	}
 #define STATE_U16(type, text, member) STATE_NUMBER(type, text, member, FIELD_U16)
 #define STATE_U32(type, text, member) STATE_NUMBER(type, text, member, FIELD_U32)
 #define STATE_U64(type, text, member) STATE_NUMBER(type, text, member, FIELD_U64)

@@ -27,7 +27,7 @@ static const StateField host_fields[] = {
 	STATE_U32(CetCpu, "features", features),
 	STATE_U8(CetCpu, "linear-bits", linear_bits),
 	STATE_U64(CetCpu, "xss", xss),
-	STATE_U8(CetCpu, "ignores-msrs", ignores_msrs),
+	STATE_BOOL(CetCpu, "ignores-msrs", ignores_msrs),
 };
 static const StateGroup host_group = STATE_GROUP_OF(CetCpu, host_fields);
 G_STATIC_ASSERT(sizeof(((CetCpu *)NULL)->ignores_msrs) == 1);
