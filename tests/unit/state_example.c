@@ -116,8 +116,7 @@ MachineState *state_example(unsigned vcpus, uint64_t memory)
 		vcpu->cet.cr4 = vcpu->sregs.cr4;
 	}
 	for (size_t i = 0; i < G_N_ELEMENTS(devices); i++) {
-		DeviceState *device =
-			machine_state_add_device(state, device_kind_find(devices[i]));
+		DeviceState *device = machine_state_add_device(state, device_kind_find(devices[i]));
 
 		fill_group(device->kind->group, device->data, &seed);
 	}

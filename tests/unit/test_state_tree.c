@@ -56,9 +56,10 @@ static void test_names(void)
 	g_assert_cmphex(fdt64_ld(value), ==, vcpu->cet.value[CET_GUEST_SSP]);
 	value = fdt_getprop(fdt, fdt_path_offset(fdt, "/vcpus/vcpu-1/msrs"), "lstar", &size);
 	g_assert_cmpint(size, ==, 8);
-	g_assert_cmphex(fdt64_ld(value), ==, g_array_index(vcpu->msrs, struct kvm_msr_entry, 0).data);
-	g_assert_nonnull(fdt_getprop(fdt, fdt_path_offset(fdt, "/machine/cpuid"), "0x00000007.1",
-				     &size));
+	g_assert_cmphex(fdt64_ld(value), ==,
+			g_array_index(vcpu->msrs, struct kvm_msr_entry, 0).data);
+	g_assert_nonnull(
+		fdt_getprop(fdt, fdt_path_offset(fdt, "/machine/cpuid"), "0x00000007.1", &size));
 	g_assert_cmpint(size, ==, 16);
 	g_assert_cmpint(fdt_path_offset(fdt, "/devices/serial-1/receive"), >, 0);
 }

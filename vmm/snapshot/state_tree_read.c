@@ -54,7 +54,8 @@ static bool check_vcpu(TreeCursor *cursor, const VcpuState *vcpu, unsigned id)
 	if ((cet->has & CET_HAS_CR) && cet->cr4 != vcpu->sregs.cr4)
 		return tree_cursor_fail(cursor, "cet/cr4 and sregs/cr4 differ");
 	for (unsigned i = 0; (cet->has & CET_HAS_XSS) && i < vcpu->msrs->len; i++) {
-		const struct kvm_msr_entry *msr = &g_array_index(vcpu->msrs, struct kvm_msr_entry, i);
+		const struct kvm_msr_entry *msr =
+			&g_array_index(vcpu->msrs, struct kvm_msr_entry, i);
 
 		if (msr->index == X86_MSR_XSS && msr->data != cet->xss)
 			return tree_cursor_fail(cursor, "cet/xss and msrs/xss differ");

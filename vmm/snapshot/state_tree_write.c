@@ -195,11 +195,11 @@ GBytes *state_tree_write(const MachineState *state, GError **error)
 	fdt_builder_end(&builder);
 	tree = fdt_builder_bytes_of_tree(&builder);
 	if (g_bytes_get_size(tree) > STATE_TREE_MAX || builder.names->len > TREE_NAMES_MAX) {
-		umbra_fail(error, UMBRA_ERROR_FAILED,
-			   "the machine's state takes %zu bytes with %u bytes of names, and %u with "
-			   "%u is all that a snapshot holds",
-			   g_bytes_get_size(tree), builder.names->len, STATE_TREE_MAX,
-			   TREE_NAMES_MAX);
+		umbra_fail(
+			error, UMBRA_ERROR_FAILED,
+			"the machine's state takes %zu bytes with %u bytes of names, and %u with "
+			"%u is all that a snapshot holds",
+			g_bytes_get_size(tree), builder.names->len, STATE_TREE_MAX, TREE_NAMES_MAX);
 		return NULL;
 	}
 	return g_steal_pointer(&tree);

@@ -82,8 +82,7 @@ bool tree_cursor_next(TreeCursor *cursor, TreeItem *ret_item)
 	switch (tag) {
 	case FDT_PROP:
 		ret_item->kind = TREE_PROPERTY;
-		ret_item->data =
-			fdt_getprop_by_offset(cursor->fdt, at, &ret_item->name, &size);
+		ret_item->data = fdt_getprop_by_offset(cursor->fdt, at, &ret_item->name, &size);
 		ret_item->size = size;
 		if (ret_item->data && ret_item->name)
 			return true;
@@ -141,8 +140,8 @@ bool tree_cursor_refuse(TreeCursor *cursor, const TreeItem *item, const char *wh
 	g_autofree char *start = g_strndup(item->name, NAME_SHOWN);
 	g_autofree char *name = g_strescape(start, NULL);
 
-	return tree_cursor_fail(cursor, "%s '%s' %s",
-				item->kind == TREE_NODE ? "node" : "property", name, why);
+	return tree_cursor_fail(cursor, "%s '%s' %s", item->kind == TREE_NODE ? "node" : "property",
+				name, why);
 }
 
 uint32_t tree_item_u32(const TreeItem *item, unsigned cell)

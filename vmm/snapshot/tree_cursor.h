@@ -24,7 +24,8 @@ typedef struct TreeItem {
 	uint32_t size;
 } TreeItem;
 
-/* Checks the tree as such (libfdt) and enters the root. What goes wrong from now on is in *error. */
+/* Checks the tree as such (libfdt) and enters the root. What goes wrong from now on is in *error.
+ */
 bool tree_cursor_init(TreeCursor *cursor, const void *data, size_t size, GError **error);
 void tree_cursor_finish(TreeCursor *cursor);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TreeCursor, tree_cursor_finish)

@@ -15,7 +15,7 @@
  * MSRs and CPUID leaves as KVM knows. libfdt looks for the end of each property's name,
  * so this also bounds what an evil tree can cost.
  */
-#define TREE_NAMES_MAX (32u << 10)
+#define TREE_NAMES_MAX	 (32u << 10)
 
 #define TREE_DEVICES_MAX 256u
 #define TREE_MSRS_MAX	 1024u /* for each vCPU */

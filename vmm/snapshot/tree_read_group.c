@@ -18,9 +18,9 @@ static bool read_numbers(TreeCursor *cursor, const StateField *field, void *base
 		uint64_t value = cells == 2 ? tree_item_u64(item, 2 * i) : tree_item_u32(item, i);
 
 		if (!state_field_set(field, base, i, value))
-			return tree_cursor_fail(
-				cursor, "0x%" PRIx64 " is %s", value,
-				field->flags & FIELD_BOOL ? "neither 0 nor 1" : "too large");
+			return tree_cursor_fail(cursor, "0x%" PRIx64 " is %s", value,
+						field->flags & FIELD_BOOL ? "neither 0 nor 1"
+									  : "too large");
 	}
 	return true;
 }

@@ -187,7 +187,8 @@ bool tree_read_cet(TreeCursor *cursor, CetState *cet)
 		seen |= bit;
 	}
 	if (!(seen & CET_HAS_CR) != !(seen & CET_HAS_CR << 1))
-		return tree_cursor_fail(cursor, "'%s' is missing", seen & CET_HAS_CR ? "cr4" : "cr0");
+		return tree_cursor_fail(cursor, "'%s' is missing",
+					seen & CET_HAS_CR ? "cr4" : "cr0");
 	cet->has = seen & ~(uint32_t)(CET_HAS_CR << 1);
 	return true;
 }
