@@ -102,7 +102,7 @@ static void test_move_to_amd(void)
 {
 	CetState state = live_state();
 
-	EXPECT(&state, &both, &amd, "cpuid_7_edx 20 accepts", "s_cet 2 refuses", );
+	EXPECT(&state, &both, &amd, "cpuid 7.0 edx 20 accepts", "s_cet 2 refuses", );
 }
 
 /* Nothing in the state shows that the guest uses CET, and yet it was told of it. */
@@ -110,7 +110,7 @@ static void test_never_strip(void)
 {
 	CetState state = {.has = (1u << CET_N_REGS) - 1, .cr0 = 0x10};
 
-	EXPECT(&state, &both, &none, "cpuid_7_ecx 7 accepts", "cpuid_7_edx 20 accepts",
+	EXPECT(&state, &both, &none, "cpuid 7.0 ecx 7 accepts", "cpuid 7.0 edx 20 accepts",
 	       "guest_ssp 63:0 refuses", );
 }
 
@@ -118,7 +118,7 @@ static void test_move_to_host_without_cet(void)
 {
 	CetState state = live_state();
 
-	EXPECT(&state, &both, &none, "cpuid_7_ecx 7 accepts", "cpuid_7_edx 20 accepts",
+	EXPECT(&state, &both, &none, "cpuid 7.0 ecx 7 accepts", "cpuid 7.0 edx 20 accepts",
 	       "xss 12:11 refuses", "cr4 23 refuses", "u_cet 1:0 refuses", "s_cet 2 refuses",
 	       "pl3_ssp 46:40, 12 refuses", "guest_ssp 46:40, 11:3 refuses", );
 }

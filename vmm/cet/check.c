@@ -38,13 +38,13 @@ static const struct CrossRule {
 	const char *name;
 	RegRule rule;
 } cross_rules[N_CROSS_RULES] = {
-	[SHSTK_TAKEN_AWAY] = {"cpuid_7_ecx",
+	[SHSTK_TAKEN_AWAY] = {"cpuid 7.0 ecx",
 			      {SEEN_AS("(SHSTK) was shown to the guest, and this host's KVM has no "
 				       "shadow stacks",
 				       REG_ACCEPTS),
 			       .remedy = "choose a destination whose KVM offers SHSTK (umbra host "
 					 "tells)"}},
-	[IBT_TAKEN_AWAY] = {"cpuid_7_edx",
+	[IBT_TAKEN_AWAY] = {"cpuid 7.0 edx",
 			    {SEEN_AS("(IBT) was shown to the guest, and this host's KVM has no "
 				     "indirect branch tracking",
 				     REG_ACCEPTS),
