@@ -87,6 +87,8 @@ static Json *kvm_json(const HostInfo *info)
 	json_object_object_add(object, "xcr0", json_hex(info->xcr0));
 	json_object_object_add(object, "xss", json_hex(info->cet.xss));
 	json_object_object_add(object, "linear_bits", json_object_new_int(info->cet.linear_bits));
+	if (info->tsc_khz)
+		json_object_object_add(object, "tsc_khz", json_object_new_int64(info->tsc_khz));
 	json_object_object_add(object, "cpuid", cpuid_json(info->cpuid));
 	json_object_object_add(object, "msrs", msrs_json(info));
 	return object;

@@ -154,6 +154,14 @@ static bool names_guest_ssp(const KvmVcpu *vcpu)
 	return false;
 }
 
+/* A vCPU that has set none of its own has the host's frequency. */
+static uint32_t tsc_khz_of(const KvmVcpu *vcpu)
+{
+	int khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ);
+
+	return khz > 0 ? (uint32_t)khz : 0;
+}
+
 static bool probe_vcpu(HostInfo *info, const KvmSystem *kvm, GError **error)
 {
 	KvmVm vm;
@@ -166,6 +174,7 @@ static bool probe_vcpu(HostInfo *info, const KvmSystem *kvm, GError **error)
 	if (made) {
 		set = kvm_vcpu_set_cpuid(&vcpu, info->cpuid, error);
 		info->guest_ssp = set && names_guest_ssp(&vcpu);
+		info->tsc_khz = tsc_khz_of(&vcpu);
 		kvm_vcpu_finish(&vcpu);
 	}
 	kvm_vm_finish(&vm);

@@ -71,6 +71,7 @@ typedef struct HostInfo {
 	struct kvm_cpuid2 *cpuid;	       /* KVM_GET_SUPPORTED_CPUID */
 	CetCpu cet;			       /* what `cpuid` says of CET */
 	uint64_t xcr0;			       /* the bits of XCR0 a guest may set */
+	uint32_t tsc_khz;		       /* of the host's TSC, 0 if KVM does not tell */
 	uint32_t *msrs;			       /* KVM_GET_MSR_INDEX_LIST */
 	unsigned n_msrs;
 	bool guest_ssp;	      /* KVM_GET_REG_LIST of a vCPU with this CPUID names it */
