@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the guest was shown of its CPU, against what this host's KVM offers. KVM takes any
+ * CPUID that userspace gives it (arch/x86/kvm/cpuid.c, kvm_set_cpuid()): the guest finds out.
+ */
+#include "state/check_internal.h"
+
+#include "cet/cpuid.h"
+#include "state/cpu_features.h"
+
+#include <string.h>
+
+#define TSC_DEADLINE (1u << 24) /* CPUID 1 ECX */
+
+/* KVM serves this one and need not list it: it has a capability for it. */
+static uint32_t offered_word(const HostInfo *host, const CpuidWord *at)
+{
+	uint32_t word = cpuid_word(host->cpuid, at);
+
+	if (at->function == 0x1 && at->reg == CPUID_ECX &&
+	    host_info_capability(host, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
+		word |= TSC_DEADLINE;
+	return word;
+}
+
+/* "(avx2, smep) ", or "" if none of the bits has a name. */
+static char *names_of(const CpuFeatureWord *word, uint32_t bits)
+{
+	GString *names = g_string_new(NULL);
+
+	for (unsigned i = 0; i < 32; i++)
+		if (bits >> i & 1 && word->names[i])
+			g_string_append_printf(names, "%s%s", names->len ? ", " : "(",
+					       word->names[i]);
+	if (names->len)
+		g_string_append(names, ") ");
+	return g_string_free(names, FALSE);
+}
+
+static void check_features(Check *check, const CpuFeatureWord *word)
+{
+	uint32_t shown = cpuid_word(check->state->cpuid, &word->at);
+	uint32_t lost = shown & ~offered_word(check->host, &word->at) & ~word->ignored;
+
+	if (!lost)
+		return;
+	g_autofree char *what = cpuid_word_name(&word->at), *names = names_of(word, lost);
+
+	check_addf(check,
+		   &(Finding){.vcpu = CHECK_MACHINE,
+			      .value = shown,
+			      .bits = lost,
+			      .kvm = REG_ACCEPTS,
+			      .remedy = check_remedy_choose},
+		   what, "%swere shown to the guest, and this host's KVM does not offer them",
+		   names);
+}
+
+/* Parts of a word that are numbers: the more the better. */
+static const struct {
+	CpuidWord at;
+	unsigned low, width;
+	const char *about;
+} numbers[] = {
+	{{0x80000008, 0, CPUID_EAX}, 0, 8, "the number of physical address bits"},
+	{{0xa, 0, CPUID_EAX}, 0, 8, "the version of performance monitoring"},
+	{{0xa, 0, CPUID_EAX}, 8, 8, "the number of performance counters"},
+	{{0xa, 0, CPUID_EDX}, 0, 5, "the number of fixed performance counters"},
+	{{0x80000022, 0, CPUID_EBX}, 0, 4, "the number of performance counters"},
+	{{0x24, 0, CPUID_EBX}, 0, 8, "the version of AVX10"},
+};
+
+static void check_numbers(Check *check)
+{
+	for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++) {
+		uint32_t mask = (1u << numbers[i].width) - 1;
+		uint32_t shown = cpuid_word(check->state->cpuid, &numbers[i].at);
+		uint32_t offered = cpuid_word(check->host->cpuid, &numbers[i].at);
+		uint32_t mine = shown >> numbers[i].low & mask,
+			 here = offered >> numbers[i].low & mask;
+
+		if (mine <= here)
+			continue;
+		g_autofree char *what = cpuid_word_name(&numbers[i].at);
+
+		check_addf(check,
+			   &(Finding){.vcpu = CHECK_MACHINE,
+				      .value = shown,
+				      .bits = (uint64_t)mask << numbers[i].low,
+				      .kvm = REG_ACCEPTS,
+				      .remedy = check_remedy_choose},
+			   what, "are %s: the guest was shown %u, and this host has %u",
+			   numbers[i].about, mine, here);
+	}
+}
+
+/* Twelve letters in EBX, EDX, ECX of leaf 0. */
+static void vendor_of(const struct kvm_cpuid2 *cpuid, char ret_vendor[13])
+{
+	const CpuidRegister order[] = {CPUID_EBX, CPUID_EDX, CPUID_ECX};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(order); i++) {
+		uint32_t word = cpuid_word(cpuid, &(CpuidWord){0, 0, order[i]});
+
+		memcpy(ret_vendor + i * sizeof(word), &word, sizeof(word));
+	}
+	ret_vendor[12] = '\0';
+	/* A state may hold anything, and what is printed shall be readable. */
+	for (unsigned i = 0; i < 12; i++)
+		if (!g_ascii_isgraph(ret_vendor[i]))
+			ret_vendor[i] = '?';
+}
+
+static void check_vendor(Check *check)
+{
+	const CpuidWord first = {0, 0, CPUID_EBX};
+	char shown[13], here[13];
+
+	vendor_of(check->state->cpuid, shown);
+	vendor_of(check->host->cpuid, here);
+	if (strcmp(shown, here) == 0)
+		return;
+	check_addf(check,
+		   &(Finding){.vcpu = CHECK_MACHINE,
+			      .value = cpuid_word(check->state->cpuid, &first),
+			      .kvm = REG_ACCEPTS,
+			      .remedy = "choose a destination with a CPU of the same vendor"},
+		   "cpuid 0 ebx",
+		   "the guest was shown a CPU of %s, and this host's is of %s: a kernel's MSRs, "
+		   "system "
+		   "calls and workarounds depend on it",
+		   shown, here);
+}
+
+/* Guests lay out their XSAVE areas by these numbers, once, when they boot (SDM 1, 13.4). */
+static void check_component(Check *check, unsigned component, CpuidRegister reg, const char *about)
+{
+	const CpuidWord at = {0xd, component, reg};
+	uint32_t shown = cpuid_word(check->state->cpuid, &at);
+	uint32_t here = cpuid_word(check->host->cpuid, &at);
+
+	if (shown == here)
+		return;
+	g_autofree char *what = cpuid_word_name(&at);
+
+	check_addf(check,
+		   &(Finding){.vcpu = CHECK_MACHINE,
+			      .value = shown,
+			      .kvm = REG_ACCEPTS,
+			      .remedy = "choose a destination with a CPU of the same kind"},
+		   what, "%s of state component %u in XSAVE's area, which is 0x%x on this host",
+		   about, component, here);
+}
+
+static uint64_t user_components(const struct kvm_cpuid2 *cpuid)
+{
+	return (uint64_t)cpuid_word(cpuid, &(CpuidWord){0xd, 0, CPUID_EDX}) << 32 |
+	       cpuid_word(cpuid, &(CpuidWord){0xd, 0, CPUID_EAX});
+}
+
+static uint64_t supervisor_components(const struct kvm_cpuid2 *cpuid)
+{
+	return (uint64_t)cpuid_word(cpuid, &(CpuidWord){0xd, 1, CPUID_EDX}) << 32 |
+	       cpuid_word(cpuid, &(CpuidWord){0xd, 1, CPUID_ECX});
+}
+
+static void check_layout(Check *check)
+{
+	const struct kvm_cpuid2 *guest = check->state->cpuid, *host = check->host->cpuid;
+	uint64_t user = user_components(guest) & user_components(host);
+	uint64_t all = user | (supervisor_components(guest) & supervisor_components(host));
+
+	/* x87 and SSE are where they always were, and bit 63 is no component. */
+	for (unsigned i = 2; i < 63; i++) {
+		if (all >> i & 1)
+			check_component(check, i, CPUID_EAX, "is the size");
+		if (user >> i & 1)
+			check_component(check, i, CPUID_EBX, "is the place");
+	}
+}
+
+void check_cpuid(Check *check)
+{
+	check_vendor(check);
+	for (size_t i = 0; i < CPU_FEATURE_WORDS; i++)
+		check_features(check, &cpu_feature_words[i]);
+	check_numbers(check);
+	check_layout(check);
+}
