@@ -28,6 +28,7 @@ static void set_up(Fixture *f, const void *unused)
 		.quit = count_quit,
 		.owner = f,
 	};
+	f->guest.job = job_create(f->guest.server);
 	control_guest_attach(&f->guest);
 	f->client = negotiated_client(f->guest.server);
 	f->other = negotiated_client(f->guest.server);
@@ -36,6 +37,7 @@ static void set_up(Fixture *f, const void *unused)
 static void tear_down(Fixture *f, const void *unused)
 {
 	(void)unused;
+	job_destroy(f->guest.job);
 	control_server_destroy(f->guest.server);
 	close(f->client);
 	close(f->other);

@@ -17,6 +17,7 @@ static void set_up(Fixture *f, const void *unused)
 	for (unsigned id = 0; id < 2; id++)
 		f->machine.views[id] = vcpu_example(id);
 	f->guest = (ControlGuest){.server = control_server_create(), .machine = &f->machine};
+	f->guest.job = job_create(f->guest.server);
 	control_inspect_attach(&f->guest);
 	f->client = negotiated_client(f->guest.server);
 }
@@ -24,6 +25,7 @@ static void set_up(Fixture *f, const void *unused)
 static void tear_down(Fixture *f, const void *unused)
 {
 	(void)unused;
+	job_destroy(f->guest.job);
 	control_server_destroy(f->guest.server);
 	close(f->client);
 }

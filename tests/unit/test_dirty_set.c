@@ -35,9 +35,12 @@ static void test_sets_are_independent(void)
 	assert_taken(one, 3, (const uint64_t[]){7, 1UL << 63, 2});
 	g_assert_cmpuint(dirty_set_count(one), ==, 0);
 	assert_taken(one, 3, (const uint64_t[]){0, 0, 0});
+	dirty_group_merge(group, (const uint64_t[]){1, 0, 0});
+	dirty_set_put_back(one, (const uint64_t[]){6, 0, 1});
+	assert_taken(one, 3, (const uint64_t[]){7, 0, 1});
 	dirty_group_remove(group, one);
 	g_assert_false(dirty_group_is_empty(group));
-	assert_taken(other, 3, (const uint64_t[]){2, 1UL << 63, 2});
+	assert_taken(other, 3, (const uint64_t[]){3, 1UL << 63, 2});
 	dirty_group_remove(group, other);
 	g_assert_true(dirty_group_is_empty(group));
 }

@@ -47,6 +47,7 @@ bool run_control_start(RunControl *control, const RunControlConfig *config, Mach
 	control->guest = (ControlGuest){
 		.server = control->server,
 		.machine = machine,
+		.job = job_create(control->server),
 		.quit = quit,
 		.owner = owner,
 	};
@@ -65,6 +66,7 @@ void run_control_announce_end(const RunControl *control, const MachineEnd *end, 
 
 void run_control_finish(RunControl *control)
 {
+	job_destroy(control->guest.job);
 	control_server_destroy(control->server);
 	g_free(control->made_up_name);
 	*control = (RunControl){0};

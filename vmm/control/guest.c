@@ -71,6 +71,8 @@ static bool set_running(const ControlGuest *guest, bool running, GError **error)
 	bool (*change)(Machine * machine) = running ? machine_resume : machine_pause;
 	bool was_running = machine_is_running(guest->machine);
 
+	if (!job_must_be_idle(guest->job, error))
+		return false;
 	if (!change(guest->machine))
 		return umbra_fail(error, UMBRA_ERROR_FAILED,
 				  machine_is_given_away(guest->machine)

@@ -6,12 +6,14 @@
 #ifndef UMBRA_CONTROL_GUEST_H
 #define UMBRA_CONTROL_GUEST_H
 
+#include "control/job.h"
 #include "control/server.h"
 #include "machine/machine.h"
 
 typedef struct ControlGuest {
 	ControlServer *server;
 	Machine *machine;
+	Job *job; /* the slot for a snapshot or a migration */
 	const char *name;
 	/* The client's `quit`: called from the main loop, and must return. */
 	void (*quit)(void *owner);

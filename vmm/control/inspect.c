@@ -147,6 +147,8 @@ static bool set(void *owner, json_object *arguments, json_object **ret_value, GE
 	CetState state = {0};
 	VcpuView view;
 
+	if (!job_must_be_idle(guest->job, error))
+		return false;
 	if (machine_is_running(guest->machine))
 		return umbra_fail(error, UMBRA_ERROR_USAGE, "the guest runs: pause it first");
 	if (!machine_view_vcpu(guest->machine, cpu, &view, error) ||

@@ -77,17 +77,20 @@ void dirty_group_remove(DirtyGroup *group, DirtySet *set)
 	g_mutex_unlock(&group->lock);
 }
 
+/* With the group's lock held. */
+static void set_merge(DirtySet *set, const uint64_t *bitmap)
+{
+	size_t words = dirty_group_words(set->group);
+
+	for (size_t w = 0; w < words; w++)
+		set->bits[w] |= bitmap[w];
+}
+
 void dirty_group_merge(DirtyGroup *group, const uint64_t *bitmap)
 {
-	size_t words = dirty_group_words(group);
-
 	g_mutex_lock(&group->lock);
-	for (guint i = 0; i < group->sets->len; i++) {
-		DirtySet *set = g_ptr_array_index(group->sets, i);
-
-		for (size_t w = 0; w < words; w++)
-			set->bits[w] |= bitmap[w];
-	}
+	for (guint i = 0; i < group->sets->len; i++)
+		set_merge(g_ptr_array_index(group->sets, i), bitmap);
 	g_mutex_unlock(&group->lock);
 }
 
@@ -130,4 +133,11 @@ uint64_t *dirty_set_take(DirtySet *set)
 	set->bits = fresh;
 	g_mutex_unlock(&set->group->lock);
 	return taken;
+}
+
+void dirty_set_put_back(DirtySet *set, const uint64_t *bitmap)
+{
+	g_mutex_lock(&set->group->lock);
+	set_merge(set, bitmap);
+	g_mutex_unlock(&set->group->lock);
 }

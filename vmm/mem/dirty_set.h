@@ -46,5 +46,7 @@ uint64_t dirty_set_count(const DirtySet *set);
  * what is written from now on is in the next one.
  */
 uint64_t *dirty_set_take(DirtySet *set);
+/* Adds what was taken and not used after all. */
+void dirty_set_put_back(DirtySet *set, const uint64_t *bitmap);
 
 #endif
