@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "inspect/json_hex.h"
+#include "inspect/json_read.h"
 
 #include <string.h>
 
@@ -60,17 +61,6 @@ json_object *backtrace_to_json(const Backtrace *backtrace, Symbols *symbols)
 	json_object_object_add(end, "at", json_hex(backtrace->end_at));
 	json_object_object_add(json, "end", end);
 	return json;
-}
-
-static bool read_unsigned(json_object *json, const char *key, unsigned max, unsigned *ret_value)
-{
-	json_object *value = json_object_object_get(json, key);
-
-	if (!json_object_is_type(value, json_type_int) || json_object_get_int64(value) < 0 ||
-	    json_object_get_int64(value) > max)
-		return false;
-	*ret_value = (unsigned)json_object_get_int64(value);
-	return true;
 }
 
 static bool read_word(json_object *json, const char *key, const char *(*name)(unsigned), unsigned n,
@@ -131,8 +121,8 @@ Backtrace *backtrace_from_json(json_object *json, GError **error)
 	unsigned from, reason;
 
 	if (!json_object_is_type(end, json_type_object) ||
-	    !read_unsigned(json, "id", UINT16_MAX, &backtrace->vcpu) ||
-	    !read_unsigned(json, "cpl", 3, &backtrace->cpl) ||
+	    !json_read_number(json, "id", UINT16_MAX, &backtrace->vcpu) ||
+	    !json_read_number(json, "cpl", 3, &backtrace->cpl) ||
 	    !read_word(json, "from", register_name, CET_N_REGS, &from) ||
 	    !json_hex_get(json, "ssp", &backtrace->ssp) ||
 	    !read_frames(json_object_object_get(json, "frames"), backtrace->frames) ||

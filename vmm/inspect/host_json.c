@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "inspect/host_text.h"
 
+#include "inspect/host_names.h"
 #include "inspect/json_hex.h"
 #include "umbra/cet.h"
 
 #include <json-c/json.h>
 
 typedef struct json_object Json;
-
-static const char *const access_names[] = {
-	[HOST_KVM_USABLE] = "usable", [HOST_KVM_ABSENT] = "absent", [HOST_KVM_DENIED] = "denied",
-	[HOST_KVM_ALIEN] = "alien",   [HOST_KVM_FAILED] = "failed",
-};
 
 static Json *json_text(const char *text)
 {
@@ -76,7 +72,7 @@ static Json *kvm_json(const HostInfo *info)
 	Json *object = json_object_new_object();
 
 	json_object_object_add(object, "path", json_text(info->path));
-	json_object_object_add(object, "access", json_text(access_names[info->access]));
+	json_object_object_add(object, "access", json_text(host_access_names[info->access]));
 	json_object_object_add(object, "reason", json_text(info->reason));
 	json_object_object_add(object, "backend", json_text(info->backend));
 	json_object_object_add(object, "parameters", parameters_json(info));
@@ -149,7 +145,7 @@ char *host_json(const HostInfo *info)
 	Json *root = json_object_new_object();
 	char *text;
 
-	json_object_object_add(root, "version", json_object_new_int(1));
+	json_object_object_add(root, "version", json_object_new_int(HOST_DESCRIPTION_VERSION));
 	json_object_object_add(root, "kernel", json_text(info->kernel));
 	json_object_object_add(root, "cpu", cpu_json(&info->cpu));
 	json_object_object_add(root, "kvm", kvm_json(info));

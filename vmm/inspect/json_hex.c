@@ -12,9 +12,8 @@ struct json_object *json_hex(uint64_t value)
 	return json_object_new_string(text);
 }
 
-bool json_hex_get(struct json_object *object, const char *key, uint64_t *ret_value)
+bool json_hex_value(struct json_object *value, uint64_t *ret_value)
 {
-	struct json_object *value = json_object_object_get(object, key);
 	const char *text = json_object_get_string(value);
 	char *end;
 
@@ -24,4 +23,9 @@ bool json_hex_get(struct json_object *object, const char *key, uint64_t *ret_val
 	errno = 0;
 	*ret_value = g_ascii_strtoull(text + 2, &end, 16);
 	return errno == 0 && *end == '\0';
+}
+
+bool json_hex_get(struct json_object *object, const char *key, uint64_t *ret_value)
+{
+	return json_hex_value(json_object_object_get(object, key), ret_value);
 }

@@ -9,6 +9,8 @@
 
 struct json_object *json_hex(uint64_t value);
 
+/* The value if it is such a string and nothing else. */
+bool json_hex_value(struct json_object *value, uint64_t *ret_value);
 /* The value of `key` if it is such a string and nothing else. */
 bool json_hex_get(struct json_object *object, const char *key, uint64_t *ret_value);
 

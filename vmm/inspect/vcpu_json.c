@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "inspect/json_hex.h"
+#include "inspect/json_read.h"
 #include "state/vcpu_live.h"
 
 static void add_text(json_object *to, const char *key, const char *text)
@@ -155,32 +156,11 @@ json_object *vcpu_view_to_json(const VcpuView *view)
 	return json;
 }
 
-static bool read_number(json_object *json, const char *key, unsigned max, unsigned *ret_value)
-{
-	json_object *value = json_object_object_get(json, key);
-
-	if (!json_object_is_type(value, json_type_int) || json_object_get_int64(value) < 0 ||
-	    json_object_get_int64(value) > max)
-		return false;
-	*ret_value = (unsigned)json_object_get_int64(value);
-	return true;
-}
-
-/* The member `key` of that type, or NULL. */
-static json_object *member(json_object *json, const char *key, enum json_type type)
-{
-	json_object *value = json_object_is_type(json, json_type_object)
-				     ? json_object_object_get(json, key)
-				     : NULL;
-
-	return json_object_is_type(value, type) ? value : NULL;
-}
-
 static bool read_registers(json_object *registers, CetState *ret_state)
 {
 	for (size_t i = 0; registers && i < json_object_array_length(registers); i++) {
 		json_object *json = json_object_array_get_idx(registers, i);
-		json_object *name = member(json, "name", json_type_string);
+		json_object *name = json_member(json, "name", json_type_string);
 		const RegDesc *reg = name ? cet_register_find(json_object_get_string(name)) : NULL;
 
 		if (!reg || !json_hex_get(json, "value", &ret_state->value[reg - cet_registers]))
@@ -209,11 +189,11 @@ static bool read_cpu(json_object *json, CetCpu *ret_cpu)
 {
 	unsigned bits;
 
-	if (!json || !read_number(json, "linear_bits", 64, &bits) || bits < 32 ||
+	if (!json || !json_read_number(json, "linear_bits", 64, &bits) || bits < 32 ||
 	    !json_hex_get(json, "xss", &ret_cpu->xss))
 		return false;
 	for (size_t i = 0; i < G_N_ELEMENTS(features); i++) {
-		json_object *value = member(json, features[i].name, json_type_boolean);
+		json_object *value = json_member(json, features[i].name, json_type_boolean);
 
 		if (!value)
 			return false;
@@ -222,7 +202,7 @@ static bool read_cpu(json_object *json, CetCpu *ret_cpu)
 	}
 	ret_cpu->linear_bits = (uint8_t)bits;
 	ret_cpu->ignores_msrs =
-		json_object_get_boolean(member(json, "ignores_msrs", json_type_boolean));
+		json_object_get_boolean(json_member(json, "ignores_msrs", json_type_boolean));
 	return true;
 }
 
@@ -230,15 +210,15 @@ bool vcpu_view_from_json(json_object *json, VcpuView *ret_view, GError **error)
 {
 	*ret_view = (VcpuView){0};
 	if (!json_object_is_type(json, json_type_object) ||
-	    !read_number(json, "id", UINT16_MAX, &ret_view->id))
+	    !json_read_number(json, "id", UINT16_MAX, &ret_view->id))
 		return umbra_fail(error, UMBRA_ERROR_INPUT,
 				  "this is no vCPU's state: it has no id");
-	if (!read_number(json, "cpl", 3, &ret_view->cpl) ||
+	if (!json_read_number(json, "cpl", 3, &ret_view->cpl) ||
 	    !json_hex_get(json, "rip", &ret_view->rip) ||
-	    !read_registers(member(json, "registers", json_type_array), &ret_view->cet) ||
-	    !read_control(member(json, "control", json_type_object), ret_view) ||
-	    !read_cpu(member(json, "guest_cpu", json_type_object), &ret_view->guest) ||
-	    !read_cpu(member(json, "host_cpu", json_type_object), &ret_view->host))
+	    !read_registers(json_member(json, "registers", json_type_array), &ret_view->cet) ||
+	    !read_control(json_member(json, "control", json_type_object), ret_view) ||
+	    !read_cpu(json_member(json, "guest_cpu", json_type_object), &ret_view->guest) ||
+	    !read_cpu(json_member(json, "host_cpu", json_type_object), &ret_view->host))
 		return umbra_fail(error, UMBRA_ERROR_INPUT,
 				  "vCPU %u: a part of its state is missing or wrong", ret_view->id);
 	return true;
