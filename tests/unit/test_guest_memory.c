@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/layout.h"
 #include "mem/guest_memory.h"
+#include "mem/presence.h"
 
 static void test_small(void)
 {
@@ -71,6 +72,32 @@ static void test_refused_sizes(void)
 	}
 }
 
+/* Whatever holds data has its bit; far from it, bits are clear. */
+static void test_presence(void)
+{
+	g_autoptr(GuestMemory) memory = guest_memory_create(256 * LAYOUT_MIB, NULL);
+	uint64_t page = 100 * LAYOUT_MIB / 4096;
+
+	memory->base[page * 4096 + 17] = 1;
+	g_autofree uint64_t *bitmap = memory_presence(memory);
+
+	g_assert_true(bitmap[page / 64] >> page % 64 & 1);
+	for (uint64_t far = 0; far < 16 * LAYOUT_MIB / 4096; far += 64)
+		g_assert_cmphex(bitmap[far / 64], ==, 0);
+}
+
+/* In RAM that comes from a file, a page that nobody touched may hold anything. */
+static void test_presence_of_file(void)
+{
+	g_autoptr(GuestMemory) memory = guest_memory_create(64 * LAYOUT_MIB, NULL);
+
+	memory->from_file = true;
+	g_autofree uint64_t *bitmap = memory_presence(memory);
+
+	for (uint64_t page = 0; page < 64 * LAYOUT_MIB / 4096; page += 64)
+		g_assert_cmphex(bitmap[page / 64], ==, UINT64_MAX);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -78,5 +105,7 @@ int main(int argc, char **argv)
 	g_test_add_func("/guest-memory/hole", test_hole);
 	g_test_add_func("/guest-memory/alignment", test_alignment);
 	g_test_add_func("/guest-memory/refused-sizes", test_refused_sizes);
+	g_test_add_func("/presence/anonymous", test_presence);
+	g_test_add_func("/presence/file", test_presence_of_file);
 	return g_test_run();
 }

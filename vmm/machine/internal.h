@@ -20,6 +20,8 @@ typedef struct Vcpu {
 	_Atomic pid_t thread_id; /* as the kernel counts threads; 0 before it runs */
 } Vcpu;
 
+typedef struct Throttle Throttle;
+
 typedef enum RunState {
 	RUN_STATE_PAUSED, /* vCPUs park; the state in which a machine is created */
 	RUN_STATE_RUNNING,
@@ -54,6 +56,7 @@ struct Machine {
 	_Atomic bool given_away;  /* the guest runs elsewhere: never again here */
 	unsigned holds;
 	_Atomic bool has_end; /* the first end counts */
+	Throttle *throttle;   /* NULL: full speed; of throttle.c */
 	MachineEnd end;
 };
 

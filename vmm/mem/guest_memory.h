@@ -25,8 +25,9 @@ typedef struct MemoryRegion {
 typedef struct GuestMemory {
 	MemoryRegion regions[2];
 	unsigned n_regions;
-	uint64_t size; /* bytes of RAM in all regions */
-	uint8_t *base; /* one mapping holds all regions in order */
+	uint64_t size;	/* bytes of RAM in all regions */
+	uint8_t *base;	/* one mapping holds all regions in order */
+	bool from_file; /* mapped from a file: what nobody touched is not zero */
 } GuestMemory;
 
 /*
