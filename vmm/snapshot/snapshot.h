@@ -17,11 +17,20 @@
 /* The guest's RAM in order of guest-physical addresses, without the hole below 4 GiB. */
 typedef struct SnapshotRam {
 	const uint8_t *bytes;
-	uint64_t size;	       /* a multiple of SNAPSHOT_PAGE */
-	const uint64_t *dirty; /* a bit for each page to look at, NULL: all of them */
+	uint64_t size; /* a multiple of SNAPSHOT_PAGE */
+	/*
+	 * A bit for each page that may differ from the parent's, of whole words; only with a
+	 * parent. NULL: all pages may.
+	 */
+	const uint64_t *dirty;
+	/*
+	 * It is a private anonymous mapping: what was never touched is zero and need not be
+	 * read. Must be false where a file is behind it.
+	 */
+	bool anonymous;
 } SnapshotRam;
 
-/* Called now and then while RAM is written. False cancels. */
+/* Called every few MiB while RAM is written or verified. False cancels. */
 typedef struct SnapshotProgress {
 	bool (*report)(void *owner, uint64_t done, uint64_t total); /* bytes of RAM looked at */
 	void *owner;
@@ -31,6 +40,7 @@ typedef struct SnapshotProgress {
 typedef struct SnapshotSummary {
 	uint8_t id[SNAPSHOT_ID_SIZE];
 	uint64_t ram_bytes; /* stored: pages that are not zero */
+	uint64_t state_bytes;
 } SnapshotSummary;
 
 /*
@@ -68,5 +78,9 @@ bool snapshot_verify_ram(const Snapshot *snapshot, const SnapshotProgress *progr
 int snapshot_ram_file(const Snapshot *snapshot, uint64_t *ret_offset);
 /* Brings the mapping up to date: reads what the incremental files hold into `ram`. */
 bool snapshot_apply_increments(const Snapshot *snapshot, uint8_t *ram, GError **error);
+
+/* `n` bytes of RAM at this place in the order of SnapshotRam, without checksums. */
+bool snapshot_read_ram(const Snapshot *snapshot, uint64_t offset, void *to, size_t n,
+		       GError **error);
 
 #endif

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+#include "snapshot/ram_write.h"
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROGRESS_STEP (2 * (uint64_t)FILE_BLOCK)
+
+/* Bits of an entry of /proc/self/pagemap: Linux, Documentation/admin-guide/mm/pagemap.rst. */
+#define PAGEMAP_THERE (1ULL << 63 | 1ULL << 62) /* in memory, or in swap */
+
+typedef struct RamWriter {
+	SaveTarget *target;
+	const SnapshotRam *ram;
+	FileHeader *header;
+	int pagemap; /* -1: every page has to be read */
+	FileRecord *piece;
+	unsigned n_piece;
+	uint64_t stored; /* bytes */
+} RamWriter;
+
+/* The pages of the block that there are and that are to be looked at. */
+static void find_wanted(const RamWriter *writer, uint64_t offset, uint64_t *ret_pages)
+{
+	unsigned n = file_block_size(writer->ram->size, offset) / SNAPSHOT_PAGE;
+
+	for (unsigned i = 0; i < FILE_BLOCK_WORDS; i++) {
+		uint64_t there = n >= (i + 1) * 64 ? ~0ULL
+				 : n > i * 64	   ? ~0ULL >> (64 - n % 64)
+						   : 0;
+
+		if (writer->ram->dirty && there != 0)
+			there &= writer->ram->dirty[offset / SNAPSHOT_PAGE / 64 + i];
+		ret_pages[i] = there;
+	}
+}
+
+/* Takes out the pages that nobody ever touched: reading them would make the kernel supply them. */
+static void drop_untouched(const RamWriter *writer, uint64_t offset, uint64_t *pages)
+{
+	unsigned n = file_block_size(writer->ram->size, offset) / SNAPSHOT_PAGE;
+	uint64_t place = (uintptr_t)(writer->ram->bytes + offset) / SNAPSHOT_PAGE;
+	uint64_t entries[FILE_BLOCK_PAGES];
+
+	if (writer->pagemap < 0 ||
+	    pread(writer->pagemap, entries, n * sizeof(entries[0]),
+		  (off_t)(place * sizeof(entries[0]))) != (ssize_t)(n * sizeof(entries[0])))
+		return;
+	for (unsigned page = 0; page < n; page++)
+		if (!(entries[page] & PAGEMAP_THERE))
+			pages[page / 64] &= ~(1ULL << page % 64);
+}
+
+static void drop_zero(const RamWriter *writer, uint64_t offset, uint64_t *pages)
+{
+	const uint8_t *block = writer->ram->bytes + offset;
+
+	for (unsigned page = 0; page < FILE_BLOCK_PAGES; page++)
+		if (file_has_page(pages, page) &&
+		    bytes_are_zero(block + page * SNAPSHOT_PAGE, SNAPSHOT_PAGE))
+			pages[page / 64] &= ~(1ULL << page % 64);
+}
+
+static bool write_pages(RamWriter *writer, const FileRecord *record, GError **error)
+{
+	const uint8_t *block = writer->ram->bytes + record->offset;
+	uint64_t place = writer->header->ram_offset + record->offset;
+	unsigned n;
+
+	for (unsigned page = 0; file_next_run(record->stored, &page, &n); page += n) {
+		size_t size = (size_t)n * SNAPSHOT_PAGE;
+
+		if (!save_target_write(writer->target, block + page * SNAPSHOT_PAGE, size,
+				       place + page * SNAPSHOT_PAGE, error))
+			return false;
+		writer->stored += size;
+	}
+	return true;
+}
+
+static bool flush_piece(RamWriter *writer, GError **error)
+{
+	FilePart *index = &writer->header->index;
+	size_t size = writer->n_piece * sizeof(*writer->piece);
+
+	if (size == 0)
+		return true;
+	if (!save_target_write(writer->target, writer->piece, size, index->offset + index->length,
+			       error))
+		return false;
+	index->checksum = file_piece_checksum(writer->piece, writer->n_piece, index->checksum);
+	index->length += size;
+	writer->n_piece = 0;
+	return true;
+}
+
+static bool write_block(RamWriter *writer, uint64_t offset, GError **error)
+{
+	FileRecord *record = &writer->piece[writer->n_piece];
+	uint64_t wanted[FILE_BLOCK_WORDS], any = 0;
+
+	record->offset = offset;
+	find_wanted(writer, offset, wanted);
+	memcpy(record->stored, wanted, sizeof(wanted));
+	drop_untouched(writer, offset, record->stored);
+	drop_zero(writer, offset, record->stored);
+	memcpy(record->known, file_is_full(writer->header) ? record->stored : wanted,
+	       sizeof(wanted));
+	for (unsigned i = 0; i < FILE_BLOCK_WORDS; i++)
+		any |= record->known[i];
+	if (any == 0)
+		return true;
+	record->checksum = file_pages_checksum(record->stored, writer->ram->bytes + offset);
+	if (!write_pages(writer, record, error))
+		return false;
+	writer->n_piece++;
+	return writer->n_piece < FILE_PIECE_RECORDS || flush_piece(writer, error);
+}
+
+static bool report(const RamWriter *writer, const SnapshotProgress *progress, uint64_t done,
+		   GError **error)
+{
+	if (!progress || progress->report(progress->owner, done, writer->ram->size))
+		return true;
+	return umbra_fail(error, UMBRA_ERROR_FAILED, "snapshot '%s': canceled",
+			  writer->target->path);
+}
+
+static bool write_blocks(RamWriter *writer, const SnapshotProgress *progress, GError **error)
+{
+	uint64_t size = writer->ram->size;
+
+	for (uint64_t at = 0; at < size; at += FILE_BLOCK) {
+		if (at % PROGRESS_STEP == 0 && !report(writer, progress, at, error))
+			return false;
+		if (!write_block(writer, at, error))
+			return false;
+	}
+	return flush_piece(writer, error) && report(writer, progress, size, error);
+}
+
+bool ram_write(SaveTarget *target, const SnapshotRam *ram, const SnapshotProgress *progress,
+	       FileHeader *header, uint64_t *ret_stored, GError **error)
+{
+	RamWriter writer = {.target = target, .ram = ram, .header = header, .pagemap = -1};
+	bool written;
+
+	if (ram->anonymous)
+		writer.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	writer.piece = g_new0(FileRecord, FILE_PIECE_RECORDS);
+	header->index.length = 0;
+	header->index.checksum = 0;
+	written = write_blocks(&writer, progress, error);
+	*ret_stored = writer.stored;
+	g_free(writer.piece);
+	if (writer.pagemap >= 0)
+		close(writer.pagemap);
+	return written;
+}
