@@ -3,6 +3,12 @@
 #include "base/layout.h"
 #include "mem/guest_memory.h"
 #include "mem/presence.h"
+#include "mem/ram_compare.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static void test_small(void)
 {
@@ -98,6 +104,70 @@ static void test_presence_of_file(void)
 		g_assert_cmphex(bitmap[page / 64], ==, UINT64_MAX);
 }
 
+/* A file of `size` bytes of holes, with `text` at `at`. */
+static int make_file(uint64_t size, uint64_t at, const char *text)
+{
+	int fd = memfd_create("ram", MFD_CLOEXEC);
+
+	g_assert_cmpint(ftruncate(fd, (off_t)size), ==, 0);
+	g_assert_cmpint(pwrite(fd, text, strlen(text), (off_t)at), ==, (ssize_t)strlen(text));
+	return fd;
+}
+
+static void test_from_file(void)
+{
+	const uint64_t size = 4 * LAYOUT_GIB, offset = 4096 * 3, gpa = 4 * LAYOUT_GIB + 5;
+	g_autoptr(GError) error = NULL;
+	int fd = make_file(offset + size, offset + 3 * LAYOUT_GIB + 5, "beyond the hole");
+	g_autoptr(GuestMemory) memory = guest_memory_create_from_file(size, fd, offset, &error);
+	char text[16] = "";
+
+	g_assert_no_error(error);
+	g_assert_true(guest_memory_read(memory, gpa, text, 15));
+	g_assert_cmpstr(text, ==, "beyond the hole");
+	g_assert_true(guest_memory_read(memory, 0, text, 1));
+	g_assert_cmpint(text[0], ==, 0);
+	/* What is written stays here. */
+	g_assert_true(guest_memory_write(memory, gpa, "changed", 7));
+	g_assert_cmpint(pread(fd, text, 15, (off_t)(offset + 3 * LAYOUT_GIB + 5)), ==, 15);
+	g_assert_cmpstr(text, ==, "beyond the hole");
+	close(fd);
+}
+
+static void test_from_no_file(void)
+{
+	g_autoptr(GError) size = NULL, file = NULL;
+
+	g_assert_null(guest_memory_create_from_file(4096, 0, 0, &size));
+	g_assert_error(size, UMBRA_ERROR, UMBRA_ERROR_INPUT);
+	g_assert_null(guest_memory_create_from_file(64 * LAYOUT_MIB, -1, 0, &file));
+	g_assert_error(file, UMBRA_ERROR, UMBRA_ERROR_FAILED);
+	g_assert_nonnull(strstr(file->message, g_strerror(EBADF)));
+}
+
+static void test_compare(void)
+{
+	const uint64_t size = 3 * LAYOUT_GIB + 40 * 4096;
+	g_autoptr(GuestMemory) a = guest_memory_create(size, NULL);
+	g_autoptr(GuestMemory) b = guest_memory_create(size, NULL);
+	RamDifference difference;
+
+	ram_compare(a, b, &difference);
+	g_assert_cmpuint(difference.pages, ==, size / 4096);
+	g_assert_cmpuint(difference.different, ==, 0);
+	/* The first and the last byte of a page, and ten pages above the hole. */
+	*(uint8_t *)guest_memory_at(a, 0x5000, 1) = 1;
+	*(uint8_t *)guest_memory_at(b, 0x7fff, 1) = 1;
+	for (unsigned i = 0; i < 10; i++)
+		*(uint8_t *)guest_memory_at(a, 4 * LAYOUT_GIB + i * 8192, 1) = 1;
+	ram_compare(a, b, &difference);
+	g_assert_cmpuint(difference.different, ==, 12);
+	g_assert_cmphex(difference.first[0], ==, 0x5000);
+	g_assert_cmphex(difference.first[1], ==, 0x7000);
+	g_assert_cmphex(difference.first[2], ==, 0x100000000);
+	g_assert_cmphex(difference.first[7], ==, 0x10000a000);
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
@@ -107,5 +177,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/guest-memory/refused-sizes", test_refused_sizes);
 	g_test_add_func("/presence/anonymous", test_presence);
 	g_test_add_func("/presence/file", test_presence_of_file);
+	g_test_add_func("/guest-memory/from-file", test_from_file);
+	g_test_add_func("/guest-memory/from-no-file", test_from_no_file);
+	g_test_add_func("/guest-memory/compare", test_compare);
 	return g_test_run();
 }

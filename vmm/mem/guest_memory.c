@@ -48,26 +48,56 @@ static uint8_t *map_aligned(uint64_t size)
 	return start + head;
 }
 
-GuestMemory *guest_memory_create(uint64_t size, GError **error)
+static bool is_size(uint64_t size, UmbraError code, GError **error)
+{
+	if (size >= LAYOUT_RAM_MIN && size <= LAYOUT_RAM_MAX && size % 4096 == 0)
+		return true;
+	return umbra_fail(error, code,
+			  "memory: %" PRIu64 " bytes is out of range: 64M to 4T, in steps of 4K",
+			  size);
+}
+
+/* Reserved, and nothing in it yet. */
+static GuestMemory *reserve(uint64_t size, GError **error)
 {
 	g_autoptr(GuestMemory) memory = g_new0(GuestMemory, 1);
 
 	memory->size = size;
-	if (size < LAYOUT_RAM_MIN || size > LAYOUT_RAM_MAX || size % 4096 != 0) {
-		umbra_fail(error, UMBRA_ERROR_USAGE,
-			   "memory: %" PRIu64 " bytes is out of range: 64M to 4T, in steps of 4K",
-			   size);
-		return NULL;
-	}
 	memory->base = map_aligned(size);
 	if (!memory->base) {
 		umbra_fail_errno(error, errno, "cannot reserve %" PRIu64 " MiB of memory",
 				 size / LAYOUT_MIB);
 		return NULL;
 	}
-	/* Where huge pages are off or not known, this fails, and nothing is lost but time. */
-	madvise(memory->base, size, MADV_HUGEPAGE);
 	lay_out(memory);
+	return g_steal_pointer(&memory);
+}
+
+GuestMemory *guest_memory_create(uint64_t size, GError **error)
+{
+	GuestMemory *memory = is_size(size, UMBRA_ERROR_USAGE, error) ? reserve(size, error) : NULL;
+
+	/* Where huge pages are off or not known, this fails, and nothing is lost but time. */
+	if (memory)
+		madvise(memory->base, size, MADV_HUGEPAGE);
+	return memory;
+}
+
+GuestMemory *guest_memory_create_from_file(uint64_t size, int fd, uint64_t offset, GError **error)
+{
+	if (!is_size(size, UMBRA_ERROR_INPUT, error))
+		return NULL;
+	g_autoptr(GuestMemory) memory = reserve(size, error);
+
+	if (!memory)
+		return NULL;
+	if (mmap(memory->base, size, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, (off_t)offset) == MAP_FAILED) {
+		umbra_fail_errno(error, errno, "cannot map %" PRIu64 " MiB of a file as memory",
+				 size / LAYOUT_MIB);
+		return NULL;
+	}
+	memory->from_file = true;
 	return g_steal_pointer(&memory);
 }
 

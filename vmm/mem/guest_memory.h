@@ -35,6 +35,12 @@ typedef struct GuestMemory {
  * UMBRA_ERROR_USAGE. Memory is reserved, not allocated.
  */
 GuestMemory *guest_memory_create(uint64_t size, GError **error);
+/*
+ * The same with what is in a file from `offset` on, a multiple of 4 KiB: read when it is
+ * touched, and what is written stays here. A wrong size is UMBRA_ERROR_INPUT. The file
+ * must be as long as that; one that is cut short meanwhile kills who touches what it had.
+ */
+GuestMemory *guest_memory_create_from_file(uint64_t size, int fd, uint64_t offset, GError **error);
 void guest_memory_destroy(GuestMemory *memory);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestMemory, guest_memory_destroy)
 
