@@ -75,7 +75,8 @@ static void test_without_kvm(void)
 	g_assert_nonnull(strstr(((StateProblem *)problems->pdata[0])->rule, "Permission denied"));
 }
 
-/* A part of the description, replaced by `value` (JSON; NULL removes it), and what is said of it. */
+/* A part of the description, replaced by `value` (JSON; NULL removes it), and what is said of it.
+ */
 static const struct Bad {
 	const char *path, *value, *expected;
 } bad[] = {
@@ -135,7 +136,8 @@ static void replace(json_object *json, const char *path, const char *value)
 	for (guint i = 0; i < last; i++)
 		json = child(json, keys[i]);
 	if (json_object_is_type(json, json_type_array))
-		json_object_array_put_idx(json, (size_t)g_ascii_strtoull(keys[last], NULL, 10), with);
+		json_object_array_put_idx(json, (size_t)g_ascii_strtoull(keys[last], NULL, 10),
+					  with);
 	else if (value)
 		json_object_object_add(json, keys[last], with);
 	else

@@ -8,11 +8,11 @@
 
 #include <string.h>
 
-#define TEXT_MAX      4096
-#define CPUID_MAX     256 /* KVM_MAX_CPUID_ENTRIES of Linux */
-#define MSRS_MAX      4096
-#define VALUE_MAX     INT_MAX
-#define KHZ_MAX	      100000000u /* 100 GHz */
+#define TEXT_MAX       4096
+#define CPUID_MAX      256 /* KVM_MAX_CPUID_ENTRIES of Linux */
+#define MSRS_MAX       4096
+#define VALUE_MAX      INT_MAX
+#define KHZ_MAX	       100000000u /* 100 GHz */
 #define DOCUMENT_DEPTH 16
 
 const char *const host_access_names[HOST_N_ACCESSES] = {
@@ -77,8 +77,8 @@ static bool read_capabilities(json_object *kvm, HostInfo *info, GError **error)
 		unsigned value;
 
 		if (!json_read_number(capabilities, host_capabilities[i].name, VALUE_MAX, &value)) {
-			g_autofree char *what = g_strdup_printf("kvm.capabilities.%s",
-								host_capabilities[i].name);
+			g_autofree char *what =
+				g_strdup_printf("kvm.capabilities.%s", host_capabilities[i].name);
 
 			return bad(error, what);
 		}
@@ -96,7 +96,8 @@ static bool read_leaf(json_object *json, struct kvm_cpuid_entry2 *leaf)
 	    !json_read_number(json, "flags", UINT32_MAX, &flags))
 		return false;
 	leaf->flags = flags;
-	return json_read_hex32(json, "eax", &leaf->eax) && json_read_hex32(json, "ebx", &leaf->ebx) &&
+	return json_read_hex32(json, "eax", &leaf->eax) &&
+	       json_read_hex32(json, "ebx", &leaf->ebx) &&
 	       json_read_hex32(json, "ecx", &leaf->ecx) && json_read_hex32(json, "edx", &leaf->edx);
 }
 
@@ -145,9 +146,10 @@ static bool read_cet(json_object *cet, HostInfo *info, GError **error)
 		return bad(error, "a part of cet");
 	if (shstk != !!(info->cet.features & CET_FEATURE_SHSTK) ||
 	    ibt != !!(info->cet.features & CET_FEATURE_IBT))
-		return umbra_fail(error, UMBRA_ERROR_INPUT,
-				  "this description of a host contradicts itself: cet and kvm.cpuid "
-				  "differ in shstk or ibt");
+		return umbra_fail(
+			error, UMBRA_ERROR_INPUT,
+			"this description of a host contradicts itself: cet and kvm.cpuid "
+			"differ in shstk or ibt");
 	return true;
 }
 
@@ -186,9 +188,10 @@ static bool read_root(json_object *root, HostInfo *info, GError **error)
 	if (!json_read_number(root, "version", UINT32_MAX, &version))
 		return bad(error, "version");
 	if (version != HOST_DESCRIPTION_VERSION)
-		return umbra_fail(error, UMBRA_ERROR_INPUT,
-				  "this description of a host has version %u, and this umbra reads %u",
-				  version, HOST_DESCRIPTION_VERSION);
+		return umbra_fail(
+			error, UMBRA_ERROR_INPUT,
+			"this description of a host has version %u, and this umbra reads %u",
+			version, HOST_DESCRIPTION_VERSION);
 	if (!kernel)
 		return bad(error, "kernel");
 	if (!vendor || !json_read_bool(cpu, "shstk", &info->cpu.shstk) ||

@@ -21,4 +21,9 @@ typedef struct VcpuView {
 	CetCpu host;
 } VcpuView;
 
+struct MachineState;
+
+/* The same of a state that is not live: one of its vCPUs, and the host it was taken on. */
+void vcpu_view_of_state(const struct MachineState *state, unsigned id, VcpuView *ret_view);
+
 #endif
