@@ -147,9 +147,9 @@ static const StateField events_fields[] = {
 const StateGroup events_group = STATE_GROUP_OF(struct kvm_vcpu_events, events_fields);
 
 static const StateField clock_fields[] = {
-	STATE_U64(struct kvm_clock_data, "nanoseconds", clock),
-	STATE_U32(struct kvm_clock_data, "flags", flags),
-	STATE_U64(struct kvm_clock_data, "realtime", realtime),
-	STATE_U64(struct kvm_clock_data, "host-tsc", host_tsc),
+	STATE_MOVING(struct kvm_clock_data, "nanoseconds", clock, FIELD_U64),
+	STATE_MOVING(struct kvm_clock_data, "flags", flags, FIELD_U32),
+	STATE_MOVING(struct kvm_clock_data, "realtime", realtime, FIELD_U64),
+	STATE_MOVING(struct kvm_clock_data, "host-tsc", host_tsc, FIELD_U64),
 };
 const StateGroup clock_group = STATE_GROUP_OF(struct kvm_clock_data, clock_fields);

@@ -71,6 +71,12 @@ bool state_field_set(const StateField *field, void *base, unsigned i, uint64_t v
 #define STATE_U16(type, text, member) STATE_NUMBER(type, text, member, FIELD_U16)
 #define STATE_U32(type, text, member) STATE_NUMBER(type, text, member, FIELD_U32)
 #define STATE_U64(type, text, member) STATE_NUMBER(type, text, member, FIELD_U64)
+/* One that runs on by itself. */
+#define STATE_MOVING(type, text, member, number_kind)                                    \
+	{                                                                                \
+		.name = (text), .kind = (number_kind), .offset = offsetof(type, member), \
+		.count = 1, .flags = FIELD_MOVES                                         \
+	}
 /* An array that is a member. */
 #define STATE_ARRAY(type, text, member, number_kind, n, size)                            \
 	{                                                                                \

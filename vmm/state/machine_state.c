@@ -8,7 +8,7 @@
 static const StateField vcpu_fields[] = {
 	STATE_U32(VcpuState, "id", id),
 	STATE_U32(VcpuState, "tsc-khz", tsc_khz),
-	STATE_U64(VcpuState, "tsc", tsc),
+	STATE_MOVING(VcpuState, "tsc", tsc, FIELD_U64),
 	STATE_GROUP(VcpuState, "mp-state", mp_state, &mp_state_group),
 	STATE_GROUP(VcpuState, "regs", regs, &regs_group),
 	STATE_GROUP(VcpuState, "sregs", sregs, &sregs_group),
