@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "dev/ioapic.h"
 
+#include "base/error.h"
 #include "base/layout.h"
-#include "state/device_state.h"
 
 #define PINS IOAPIC_PINS
 G_STATIC_ASSERT(PINS == LAYOUT_IOAPIC_PINS);
@@ -153,6 +153,14 @@ void ioapic_end_of_interrupt(Ioapic *ioapic, unsigned vector)
 	}
 }
 
+static void tell_route(Ioapic *ioapic, unsigned pin)
+{
+	uint64_t entry = ioapic->state.entries[pin];
+
+	ioapic->routes.changed(ioapic->routes.owner, pin, entry & ENTRY_MASKED,
+			       entry_is_level(entry), entry_address(entry), entry_data(entry));
+}
+
 /*
  * Takes over the bits that can be written. Remote IRR goes when the pin turns
  * to edge: Linux ends level interrupts that way on version 0x1x, and relies on
@@ -168,9 +176,7 @@ static void entry_write(Ioapic *ioapic, unsigned pin, uint64_t value)
 	if (!entry_is_level(*entry))
 		*entry &= ~ENTRY_REMOTE_IRR;
 	if ((before ^ *entry) & ENTRY_WRITABLE)
-		ioapic->routes.changed(ioapic->routes.owner, pin, *entry & ENTRY_MASKED,
-				       entry_is_level(*entry), entry_address(*entry),
-				       entry_data(*entry));
+		tell_route(ioapic, pin);
 	fire_level(ioapic, pin);
 }
 
@@ -248,4 +254,34 @@ static const IoOps ioapic_ops = {
 void ioapic_attach(Ioapic *ioapic, IoBus *bus)
 {
 	io_bus_add(bus, IO_SPACE_MMIO, LAYOUT_IOAPIC, LAYOUT_IOAPIC_SIZE, &ioapic_ops, ioapic);
+}
+
+void ioapic_save(const Ioapic *ioapic, IoapicState *ret_state)
+{
+	*ret_state = ioapic->state;
+}
+
+static bool entry_is_possible(uint64_t entry)
+{
+	return !(entry & ~(ENTRY_WRITABLE | ENTRY_REMOTE_IRR)) &&
+	       (entry_is_level(entry) || !(entry & ENTRY_REMOTE_IRR));
+}
+
+bool ioapic_load(Ioapic *ioapic, const IoapicState *state, GError **error)
+{
+	for (unsigned pin = 0; pin < PINS; pin++)
+		if (!entry_is_possible(state->entries[pin]))
+			return umbra_fail(error, UMBRA_ERROR_INPUT,
+					  "ioapic: entries[%u] = %#lx has bits that it cannot have",
+					  pin, state->entries[pin]);
+	if (state->lines >> PINS)
+		return umbra_fail(error, UMBRA_ERROR_INPUT,
+				  "ioapic: lines = %#x: there are %u pins", state->lines, PINS);
+	if (state->id & ~ID_MASK)
+		return umbra_fail(error, UMBRA_ERROR_INPUT,
+				  "ioapic: id = %#x: it has its place in bits 27:24", state->id);
+	ioapic->state = *state;
+	for (unsigned pin = 0; pin < PINS; pin++)
+		tell_route(ioapic, pin);
+	return true;
 }

@@ -8,6 +8,7 @@
 #define UMBRA_DEV_IOAPIC_H
 
 #include "dev/bus.h"
+#include "state/device_state.h"
 
 typedef struct Ioapic Ioapic;
 
@@ -38,5 +39,14 @@ IrqSink ioapic_irq_sink(Ioapic *ioapic);
 
 /* A LAPIC ended the interrupt `vector` (KVM_EXIT_IOAPIC_EOI): level pins still high fire again. */
 void ioapic_end_of_interrupt(Ioapic *ioapic, unsigned vector);
+
+/*
+ * What the guest sees of it. Loading comes before that of any device on its pins,
+ * refuses values that it never holds (UMBRA_ERROR_INPUT) and changes nothing then; else
+ * it makes the routes known and sends nothing: what was sent before the state was
+ * taken is in the LAPICs.
+ */
+void ioapic_save(const Ioapic *ioapic, IoapicState *ret_state);
+bool ioapic_load(Ioapic *ioapic, const IoapicState *state, GError **error);
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "dev/power.h"
 
+#include "base/error.h"
 #include "base/layout.h"
-#include "state/device_state.h"
 
 /* Sleep control register (ACPI 6.4, table 4.18) and sleep status register (table 4.19). */
 #define SLEEP_TYPE_SHIFT 2
@@ -119,4 +119,23 @@ void power_press_button(Power *power)
 	power->state.events |= LAYOUT_EVENT_POWER_BUTTON;
 	power->irq.set(power->irq.owner, power->event_gsi, true);
 	power->irq.set(power->irq.owner, power->event_gsi, false);
+}
+
+void power_save(const Power *power, PowerState *ret_state)
+{
+	*ret_state = power->state;
+}
+
+bool power_load(Power *power, const PowerState *state, GError **error)
+{
+	if (state->events & ~LAYOUT_EVENT_POWER_BUTTON)
+		return umbra_fail(error, UMBRA_ERROR_INPUT,
+				  "power: events = %#x: there is none but the power button's",
+				  state->events);
+	if (state->wake_status & ~WAKE_STATUS)
+		return umbra_fail(error, UMBRA_ERROR_INPUT,
+				  "power: wake-status = %#x has other bits than WAK_STS",
+				  state->wake_status);
+	power->state = *state;
+	return true;
 }

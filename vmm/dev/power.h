@@ -8,6 +8,7 @@
 #define UMBRA_DEV_POWER_H
 
 #include "dev/bus.h"
+#include "state/device_state.h"
 
 typedef enum PowerRequest { POWER_REQUEST_OFF, POWER_REQUEST_RESET } PowerRequest;
 
@@ -27,5 +28,9 @@ void power_attach(Power *power, IoBus *bus);
 
 /* Presses the power button: the guest is told and may shut itself down. */
 void power_press_button(Power *power);
+
+/* What the guest sees of it; loading refuses what it never holds (UMBRA_ERROR_INPUT). */
+void power_save(const Power *power, PowerState *ret_state);
+bool power_load(Power *power, const PowerState *state, GError **error);
 
 #endif

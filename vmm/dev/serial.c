@@ -7,8 +7,8 @@
  */
 #include "dev/serial.h"
 
+#include "base/error.h"
 #include "base/layout.h"
-#include "state/device_state.h"
 
 #include <string.h>
 
@@ -418,4 +418,53 @@ static const IoOps serial_ops = {
 void serial_attach(Serial *serial, IoBus *bus, uint64_t port)
 {
 	io_bus_add(bus, IO_SPACE_PORT, port, LAYOUT_COM1_SIZE, &serial_ops, serial);
+}
+
+void serial_save(const Serial *serial, SerialState *ret_state)
+{
+	*ret_state = serial->state;
+}
+
+/* A flag of an untrusted state: read as a byte, since any other bool than 0 or 1 is none. */
+static bool is_flag(const bool *flag)
+{
+	return *(const uint8_t *)flag <= 1;
+}
+
+static bool check(const SerialState *state, GError **error)
+{
+	const struct {
+		const char *name;
+		unsigned value;
+		bool possible;
+	} values[] = {
+		{"ier", state->ier, !(state->ier & ~IER_ALL)},
+		{"fcr", state->fcr,
+		 !(state->fcr & (FCR_CLEAR_RECEIVE | FCR_CLEAR_TRANSMIT)) &&
+			 (state->fcr & FCR_ENABLE || state->fcr == 0)},
+		{"mcr", state->mcr, !(state->mcr & ~MCR_ALL)},
+		{"receive.count", state->receive.count,
+		 state->receive.count <= fifo_capacity(state)},
+		{"transmit.count", state->transmit.count,
+		 state->transmit.count <= fifo_capacity(state)},
+		{"overrun", *(const uint8_t *)&state->overrun, is_flag(&state->overrun)},
+		{"thr-interrupt", *(const uint8_t *)&state->thr_interrupt,
+		 is_flag(&state->thr_interrupt)},
+	};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(values); i++)
+		if (!values[i].possible)
+			return umbra_fail(error, UMBRA_ERROR_INPUT,
+					  "serial: %s = %#x is nothing that a serial port can hold",
+					  values[i].name, values[i].value);
+	return true;
+}
+
+bool serial_load(Serial *serial, const SerialState *state, GError **error)
+{
+	if (!check(state, error))
+		return false;
+	serial->state = *state;
+	settle(serial);
+	return true;
 }

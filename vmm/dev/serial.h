@@ -8,6 +8,7 @@
 #define UMBRA_DEV_SERIAL_H
 
 #include "dev/bus.h"
+#include "state/device_state.h"
 
 #include <stddef.h>
 
@@ -45,5 +46,14 @@ void serial_output_ready(Serial *serial);
  * byte. It must not call back into the serial port.
  */
 void serial_on_room(Serial *serial, void (*notify)(void *owner), void *owner);
+
+/*
+ * What the guest sees of it. Loading refuses values that no port ever holds
+ * (UMBRA_ERROR_INPUT), changes nothing then, and else brings the interrupt line to where
+ * it was: after the I/O APIC's own load no pin changes by it. Output that was held
+ * back waits for serial_output_ready().
+ */
+void serial_save(const Serial *serial, SerialState *ret_state);
+bool serial_load(Serial *serial, const SerialState *state, GError **error);
 
 #endif
