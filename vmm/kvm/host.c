@@ -187,11 +187,21 @@ static bool probe_kvm(HostInfo *info, const KvmSystem *kvm, GError **error)
 	for (unsigned i = 0; i < HOST_N_CAPABILITIES; i++)
 		info->capabilities[i] = kvm_system_extension(kvm, host_capabilities[i].number);
 	probe_vmx(info, kvm);
-	return probe_cpuid(info, kvm, error) && probe_msrs(info, kvm, error) &&
-	       probe_vcpu(info, kvm, error);
+	return probe_cpuid(info, kvm, error) && probe_msrs(info, kvm, error);
 }
 
-void host_probe(const HostPaths *paths, HostInfo *info)
+/* KVM has the register for every guest whose CPUID has SHSTK (arch/x86/kvm/x86.c). */
+static bool guess_vcpu(HostInfo *info, const KvmSystem *kvm G_GNUC_UNUSED,
+		       GError **error G_GNUC_UNUSED)
+{
+	info->guest_ssp = host_info_capability(info, KVM_CAP_ONE_REG) > 0 &&
+			  info->cet.features & CET_FEATURE_SHSTK;
+	return true;
+}
+
+typedef bool ProbeVcpu(HostInfo *info, const KvmSystem *kvm, GError **error);
+
+static void probe(const HostPaths *paths, ProbeVcpu *ask_vcpu, HostInfo *info)
 {
 	g_autoptr(GError) error = NULL;
 	struct utsname names;
@@ -205,7 +215,17 @@ void host_probe(const HostPaths *paths, HostInfo *info)
 		refuse(info, classify(info->path), error);
 		return;
 	}
-	if (!probe_kvm(info, &kvm, &error))
+	if (!probe_kvm(info, &kvm, &error) || !ask_vcpu(info, &kvm, &error))
 		refuse(info, HOST_KVM_FAILED, error);
 	kvm_system_finish(&kvm);
+}
+
+void host_probe(const HostPaths *paths, HostInfo *info)
+{
+	probe(paths, probe_vcpu, info);
+}
+
+void host_probe_quick(const HostPaths *paths, HostInfo *info)
+{
+	probe(paths, guess_vcpu, info);
 }

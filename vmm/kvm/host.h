@@ -18,4 +18,10 @@ typedef struct HostPaths {
  */
 void host_probe(const HostPaths *paths, HostInfo *info);
 
+/*
+ * The same without a VM, for who is about to make one anyway: guest_ssp is then what
+ * follows from KVM_CAP_ONE_REG and SHSTK in `cpuid`.
+ */
+void host_probe_quick(const HostPaths *paths, HostInfo *info);
+
 #endif

@@ -100,7 +100,7 @@ bool kvm_vcpu_set_regs(KvmVcpu *vcpu, const struct kvm_regs *regs, GError **erro
 bool kvm_vcpu_get_sregs(const KvmVcpu *vcpu, struct kvm_sregs *ret_sregs, GError **error);
 bool kvm_vcpu_set_sregs(KvmVcpu *vcpu, const struct kvm_sregs *sregs, GError **error);
 
-/* KVM_SET_MSRS in one batch; a short count is an error that names the MSR (at most 16 entries). */
+/* KVM_SET_MSRS, in as few batches as there can be; a refusal names the MSR and its value. */
 bool kvm_vcpu_set_msrs(KvmVcpu *vcpu, const struct kvm_msr_entry *entries, unsigned n,
 		       GError **error);
 

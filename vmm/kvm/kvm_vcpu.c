@@ -4,7 +4,6 @@
 #include "base/error.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -68,28 +67,6 @@ bool kvm_vcpu_get_sregs(const KvmVcpu *vcpu, struct kvm_sregs *ret_sregs, GError
 bool kvm_vcpu_set_sregs(KvmVcpu *vcpu, const struct kvm_sregs *sregs, GError **error)
 {
 	return call(vcpu, KVM_SET_SREGS, "KVM_SET_SREGS", (void *)sregs, error);
-}
-
-bool kvm_vcpu_set_msrs(KvmVcpu *vcpu, const struct kvm_msr_entry *entries, unsigned n,
-		       GError **error)
-{
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entries[16];
-	} batch = {.head = {.nmsrs = n}};
-
-	g_assert(n <= G_N_ELEMENTS(batch.entries));
-	memcpy(batch.entries, entries, n * sizeof(*entries));
-
-	int done = ioctl(vcpu->fd, KVM_SET_MSRS, &batch);
-
-	if (done < 0)
-		return umbra_fail_errno(error, errno, "vcpu %u: KVM_SET_MSRS", vcpu->id);
-	if ((unsigned)done < n)
-		return umbra_fail(error, UMBRA_ERROR_UNSUPPORTED,
-				  "vcpu %u: KVM refuses MSR %#x = %#lx", vcpu->id,
-				  entries[done].index, (uint64_t)entries[done].data);
-	return true;
 }
 
 KvmRunResult kvm_vcpu_run(KvmVcpu *vcpu, GError **error)
