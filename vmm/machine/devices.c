@@ -5,6 +5,10 @@
  */
 #include "machine/internal.h"
 
+#include "base/error.h"
+
+#include <string.h>
+
 static void send_message(void *owner, uint64_t address, uint32_t data)
 {
 	Machine *machine = owner;
@@ -78,4 +82,80 @@ void machine_remove_devices(Machine *machine)
 	serial_destroy(machine->serial);
 	ioapic_destroy(machine->ioapic);
 	io_bus_destroy(machine->bus);
+}
+
+#define DEVICE_ROW(name, type, State)                                                    \
+	static void name##_row_save(const Machine *machine, void *ret_state)             \
+	{                                                                                \
+		name##_save(machine->name, (State *)ret_state);                          \
+	}                                                                                \
+	static bool name##_row_load(Machine *machine, const void *state, GError **error) \
+	{                                                                                \
+		return name##_load(machine->name, (const State *)state, error);          \
+	}
+DEVICE_ROW(ioapic, Ioapic, IoapicState)
+DEVICE_ROW(serial, Serial, SerialState)
+DEVICE_ROW(power, Power, PowerState)
+#undef DEVICE_ROW
+
+/* In the order of the load: the I/O APIC before those on its pins. */
+static const struct {
+	const char *kind;
+	void (*save)(const Machine *machine, void *ret_state);
+	bool (*load)(Machine *machine, const void *state, GError **error);
+} rows[] = {
+	{"ioapic", ioapic_row_save, ioapic_row_load},
+	{"serial", serial_row_save, serial_row_load},
+	{"power", power_row_save, power_row_load},
+};
+
+void machine_save_devices(Machine *machine, MachineState *state)
+{
+	io_bus_lock(machine->bus);
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+		const DeviceKind *kind = device_kind_find(rows[i].kind);
+
+		rows[i].save(machine, machine_state_add_device(state, kind)->data);
+	}
+	io_bus_unlock(machine->bus);
+}
+
+/* Each device once, and no other. */
+static bool check_devices(const MachineState *state, GError **error)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
+		if (!machine_state_find_device(state, rows[i].kind))
+			return umbra_fail(error, UMBRA_ERROR_INPUT,
+					  "the state has no device %s, and every machine has one",
+					  rows[i].kind);
+	for (guint i = 0; i < state->devices->len; i++) {
+		const DeviceState *device = state->devices->pdata[i];
+		bool known = false;
+
+		for (unsigned j = 0; j < G_N_ELEMENTS(rows); j++)
+			known = known || strcmp(rows[j].kind, device->kind->name) == 0;
+		if (!known)
+			return umbra_fail(error, UMBRA_ERROR_INCOMPATIBLE,
+					  "the state has a device %s, and this machine none",
+					  device->kind->name);
+		if (machine_state_find_device(state, device->kind->name) != device)
+			return umbra_fail(error, UMBRA_ERROR_INPUT,
+					  "the state has more than one device %s",
+					  device->kind->name);
+	}
+	return true;
+}
+
+bool machine_load_devices(Machine *machine, const MachineState *state, GError **error)
+{
+	bool done = true;
+
+	if (!check_devices(state, error))
+		return false;
+	io_bus_lock(machine->bus);
+	for (unsigned i = 0; i < G_N_ELEMENTS(rows) && done; i++)
+		done = rows[i].load(machine, machine_state_find_device(state, rows[i].kind)->data,
+				    error);
+	io_bus_unlock(machine->bus);
+	return done;
 }

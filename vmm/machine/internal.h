@@ -42,8 +42,10 @@ struct Machine {
 	struct kvm_irq_routing_entry routes[LAYOUT_IOAPIC_PINS];
 	BootEntry boot;
 
-	CetCpu host_cpu;  /* by KVM's supported CPUID */
-	CetCpu guest_cpu; /* by the CPUID that the vCPUs got */
+	CetCpu host_cpu;	  /* by KVM's supported CPUID */
+	CetCpu guest_cpu;	  /* by the CPUID that the vCPUs got */
+	struct kvm_cpuid2 *cpuid; /* that CPUID, with the ids of the first */
+	uint32_t host_tsc_khz;	  /* of the TSC of a fresh vCPU: the host's */
 	Vcpu *vcpus;
 	unsigned n_vcpus;
 
@@ -65,6 +67,8 @@ bool vcpu_start(Vcpu *vcpu, GError **error);
 /* Brings the vCPU out of KVM_RUN, if it is in there and this is not its own thread. */
 void vcpu_interrupt(Vcpu *vcpu);
 void vcpu_join(Vcpu *vcpu);
+/* KVM_RUN, and what it came out with is done. False: it was interrupted, or failed. */
+bool vcpu_run_once(Vcpu *vcpu);
 bool vcpu_install_kick_signal(GError **error);
 
 /* run_state.c: when vCPUs run, park and leave. */
@@ -81,9 +85,17 @@ void machine_set_end(Machine *machine, const MachineEnd *end);
 /* devices.c: creates and connects the devices of every machine. */
 void machine_add_devices(Machine *machine);
 void machine_remove_devices(Machine *machine);
+/* All of their states; and into them, refusing states of other devices. Take the bus lock. */
+void machine_save_devices(Machine *machine, MachineState *state);
+bool machine_load_devices(Machine *machine, const MachineState *state, GError **error);
 
-/* processors.c: creates the vCPUs with CPUID, MSRs and the first one's entry state. */
-bool machine_add_vcpus(Machine *machine, unsigned cpus, CetPolicy cet, GError **error);
+/*
+ * processors.c: creates the vCPUs with CPUID, MSRs and the first one's entry state. `like`:
+ * NULL, or the machine whose CPUID they shall have.
+ */
+bool machine_add_vcpus(Machine *machine, unsigned cpus, CetPolicy cet, const MachineState *like,
+		       GError **error);
+size_t machine_cpuid_size(const struct kvm_cpuid2 *cpuid); /* bytes */
 void machine_remove_vcpus(Machine *machine);
 bool machine_set_entry(Machine *machine, GError **error);
 

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "boot/acpi.h"
+#include "kvm/kvm_state.h"
 
 #include <string.h>
 
@@ -51,7 +52,8 @@ static bool create_vm(Machine *machine, GError **error)
 		return false;
 	/* The irqchip comes before memory: slots of a VM that has vCPUs to tell cost more. */
 	if (!kvm_vm_set_tss(&machine->vm, LAYOUT_TSS, error) ||
-	    !kvm_vm_split_irqchip(&machine->vm, LAYOUT_IOAPIC_PINS, error))
+	    !kvm_vm_split_irqchip(&machine->vm, LAYOUT_IOAPIC_PINS, error) ||
+	    !kvm_vm_report_all_events(&machine->vm, error))
 		return false;
 	for (unsigned i = 0; i < machine->memory->n_regions; i++) {
 		const MemoryRegion *region = &machine->memory->regions[i];
@@ -75,7 +77,9 @@ static bool load_guest(Machine *machine, const MachineConfig *config, GError **e
 	       boot_load(&source, machine->memory, &machine->boot, error);
 }
 
-Machine *machine_create(const MachineConfig *config, const MachineSink *sink, GError **error)
+/* A machine with nothing in it, and the system that it shall run on. */
+static Machine *create_empty(const char *kvm_path, const MachineSink *sink, unsigned cpus,
+			     GError **error)
 {
 	g_autoptr(Machine) machine = g_new0(Machine, 1);
 
@@ -83,11 +87,19 @@ Machine *machine_create(const MachineConfig *config, const MachineSink *sink, GE
 	machine->system.fd = -1;
 	machine->vm.fd = -1;
 	run_state_init(machine);
-
-	/* What the user asked for is judged before anything is made. */
-	if (!kvm_system_init(&machine->system, config->kvm_path, error) ||
+	if (!kvm_system_init(&machine->system, kvm_path, error) ||
 	    !check_capabilities(&machine->system, error) ||
-	    !check_cpus(&machine->system, config->cpus, error))
+	    !check_cpus(&machine->system, cpus, error))
+		return NULL;
+	return g_steal_pointer(&machine);
+}
+
+Machine *machine_create(const MachineConfig *config, const MachineSink *sink, GError **error)
+{
+	/* What the user asked for is judged before anything is made. */
+	g_autoptr(Machine) machine = create_empty(config->kvm_path, sink, config->cpus, error);
+
+	if (!machine)
 		return NULL;
 	machine->memory = guest_memory_create(config->memory, error);
 	if (!machine->memory || !load_guest(machine, config, error))
@@ -95,10 +107,50 @@ Machine *machine_create(const MachineConfig *config, const MachineSink *sink, GE
 	if (!create_vm(machine, error))
 		return NULL;
 	machine_add_devices(machine);
-	if (!machine_add_vcpus(machine, config->cpus, config->cet, error) ||
+	if (!machine_add_vcpus(machine, config->cpus, config->cet, NULL, error) ||
 	    !machine_set_entry(machine, error))
 		return NULL;
 	return g_steal_pointer(&machine);
+}
+
+/* What a user asked for is wrong usage; the same in a state does not fit this host. */
+static Machine *create_like(const MachineState *outline, const MachineConfig *config,
+			    GuestMemory *memory, const MachineSink *sink, GError **error)
+{
+	unsigned cpus = outline->vcpus->len;
+	g_autoptr(GuestMemory) taken = memory;
+	g_autoptr(Machine) machine = create_empty(config->kvm_path, sink, cpus, error);
+
+	if (!machine)
+		return NULL;
+	machine->memory = g_steal_pointer(&taken);
+	if (memory->size != outline->memory) {
+		umbra_fail(error, UMBRA_ERROR_INPUT,
+			   "the state is one of %lu bytes of RAM, and there are %lu",
+			   outline->memory, memory->size);
+		return NULL;
+	}
+	if (!create_vm(machine, error))
+		return NULL;
+	machine_add_devices(machine);
+	if (!machine_add_vcpus(machine, cpus, config->cet, outline, error))
+		return NULL;
+	machine->boot.via = "restored";
+	return g_steal_pointer(&machine);
+}
+
+Machine *machine_create_like(const MachineState *outline, const MachineConfig *config,
+			     GuestMemory *memory, const MachineSink *sink, GError **error)
+{
+	GError *failure = NULL;
+	Machine *machine = create_like(outline, config, memory, sink, &failure);
+
+	if (failure) {
+		if (failure->code == UMBRA_ERROR_USAGE)
+			failure->code = UMBRA_ERROR_INCOMPATIBLE;
+		g_propagate_error(error, failure);
+	}
+	return machine;
 }
 
 void machine_destroy(Machine *machine)

@@ -10,6 +10,8 @@
 #include "boot/boot.h"
 #include "dev/serial.h"
 #include "kvm/kvm.h"
+#include "machine/clock.h"
+#include "state/machine_state.h"
 #include "state/vcpu_view.h"
 
 /* What the guest gets to see of CET. */
@@ -67,6 +69,31 @@ typedef struct Machine Machine;
  * something: KVM, a capability, CET), UMBRA_ERROR_FAILED.
  */
 Machine *machine_create(const MachineConfig *config, const MachineSink *sink, GError **error);
+
+/*
+ * Builds a machine that `outline` can be loaded into: as much RAM, as many vCPUs, and
+ * the CPUID that its guest has seen; no kernel. `memory` is taken in any case. Of
+ * `config`, kvm_path and cet count. UMBRA_ERROR_INCOMPATIBLE: the wish of `cet` is
+ * not what the guest has, or this host cannot have so many vCPUs or so much RAM.
+ */
+Machine *machine_create_like(const MachineState *outline, const MachineConfig *config,
+			     GuestMemory *memory, const MachineSink *sink, GError **error);
+
+/*
+ * All that the machine is, but for its RAM. The machine is paused or held; its clocks
+ * are read at one moment during the call. UMBRA_ERROR_UNSUPPORTED: there is
+ * something that umbra cannot save; else UMBRA_ERROR_FAILED.
+ */
+MachineState *machine_save(Machine *machine, GError **error);
+
+/*
+ * Loads a state into what machine_create_like() made of it, before machine_start(): devices,
+ * clock, vCPUs; then reads all of it back and compares. UMBRA_ERROR_INPUT: a
+ * value that cannot be; UMBRA_ERROR_INCOMPATIBLE, UMBRA_ERROR_UNSUPPORTED: one that does not
+ * fit this host, or that KVM took and lost, named with both values. After an error
+ * the machine is good for machine_destroy() alone.
+ */
+bool machine_load(Machine *machine, const MachineState *state, MachineClock clock, GError **error);
 
 /* Stops the guest if it still runs. Accepts NULL. */
 void machine_destroy(Machine *machine);

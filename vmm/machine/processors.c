@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "cet/cpuid.h"
 #include "kvm/cpuid.h"
+#include "kvm/kvm_state.h"
 
 enum {
 	MSR_IA32_MISC_ENABLE = 0x1a0,
@@ -69,22 +70,69 @@ static bool add_vcpu(Machine *machine, unsigned id, struct kvm_cpuid2 *cpuid, GE
 	       kvm_vcpu_set_msrs(&vcpu->kvm, firmware_msrs, G_N_ELEMENTS(firmware_msrs), error);
 }
 
-bool machine_add_vcpus(Machine *machine, unsigned cpus, CetPolicy cet, GError **error)
+size_t machine_cpuid_size(const struct kvm_cpuid2 *cpuid)
+{
+	return sizeof(*cpuid) + cpuid->nent * sizeof(cpuid->entries[0]);
+}
+
+static const char *feature_names(uint32_t features)
+{
+	if (features & CET_FEATURE_SHSTK)
+		return features & CET_FEATURE_IBT ? "SHSTK and IBT" : "SHSTK";
+	return features & CET_FEATURE_IBT ? "IBT" : "neither SHSTK nor IBT";
+}
+
+/* A guest that runs keeps the CPUID that it has seen, whatever anybody wishes now. */
+static bool check_cet_wish(const MachineState *like, CetPolicy policy, GError **error)
+{
+	uint32_t both = CET_FEATURE_SHSTK | CET_FEATURE_IBT;
+	uint32_t has = cet_cpuid_features(like->cpuid).features & both;
+
+	if (policy == CET_POLICY_OFF && has)
+		return umbra_fail(error, UMBRA_ERROR_INCOMPATIBLE,
+				  "--cet off: the guest has seen %s in CPUID, and that cannot be "
+				  "taken from it while it runs (leave --cet out)",
+				  feature_names(has));
+	if (policy == CET_POLICY_ON && has != both)
+		return umbra_fail(error, UMBRA_ERROR_INCOMPATIBLE,
+				  "--cet on: the guest has seen %s in CPUID, and cannot be given "
+				  "more while it runs (leave --cet out)",
+				  feature_names(has));
+	return true;
+}
+
+/* The guest's CPUID: made of what the host supports, or as the guest has it already. */
+static struct kvm_cpuid2 *choose_cpuid(Machine *machine, unsigned cpus, CetPolicy cet,
+				       const MachineState *like, GError **error)
 {
 	g_autofree struct kvm_cpuid2 *cpuid = kvm_system_cpuid(&machine->system, error);
 
-	if (!cpuid || !check_address_width(cpuid, machine->memory, error))
-		return false;
+	if (!cpuid)
+		return NULL;
 	machine->host_cpu = cet_cpuid_features(cpuid);
+	if (like) {
+		if (!check_cet_wish(like, cet, error))
+			return NULL;
+		return g_memdup2(like->cpuid, machine_cpuid_size(like->cpuid));
+	}
 	if (!apply_cet_policy(cpuid, cet, error))
+		return NULL;
+	return cpuid_for_machine(g_steal_pointer(&cpuid), &machine->system, cpus);
+}
+
+bool machine_add_vcpus(Machine *machine, unsigned cpus, CetPolicy cet, const MachineState *like,
+		       GError **error)
+{
+	machine->cpuid = choose_cpuid(machine, cpus, cet, like, error);
+	if (!machine->cpuid || !check_address_width(machine->cpuid, machine->memory, error))
 		return false;
-	machine->guest_cpu = cet_cpuid_features(cpuid);
-	cpuid = cpuid_for_machine(cpuid, &machine->system, cpus);
+	machine->guest_cpu = cet_cpuid_features(machine->cpuid);
 	machine->vcpus = g_new0(Vcpu, cpus);
 	for (unsigned id = 0; id < cpus; id++)
-		if (!add_vcpu(machine, id, cpuid, error))
+		if (!add_vcpu(machine, id, machine->cpuid, error))
 			return false;
-	return true;
+	cpuid_for_vcpu(machine->cpuid, 0);
+	return kvm_vcpu_get_tsc_khz(&machine->vcpus[0].kvm, &machine->host_tsc_khz, error);
 }
 
 void machine_remove_vcpus(Machine *machine)
@@ -92,7 +140,9 @@ void machine_remove_vcpus(Machine *machine)
 	for (unsigned i = 0; i < machine->n_vcpus; i++)
 		kvm_vcpu_finish(&machine->vcpus[i].kvm);
 	g_free(machine->vcpus);
+	g_free(machine->cpuid);
 	machine->vcpus = NULL;
+	machine->cpuid = NULL;
 	machine->n_vcpus = 0;
 }
 

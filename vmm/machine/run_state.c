@@ -16,6 +16,8 @@
  */
 #include "machine/internal.h"
 
+#include "kvm/kvm_state.h"
+
 void run_state_init(Machine *machine)
 {
 	machine->user_paused = true;
@@ -54,12 +56,22 @@ static void set_immediate_exit(Vcpu *vcpu, uint8_t value)
 	__atomic_store_n(&vcpu->kvm.run->immediate_exit, value, __ATOMIC_SEQ_CST);
 }
 
+/*
+ * An access can have several parts (a string of port accesses, MMIO across a page): then
+ * completing one comes out with the next, which must be served like any other.
+ */
+static void vcpu_complete(Vcpu *vcpu)
+{
+	do
+		set_immediate_exit(vcpu, 1);
+	while (vcpu_run_once(vcpu) && !vcpu->machine->has_end);
+}
+
 static void park(Vcpu *vcpu)
 {
 	Machine *machine = vcpu->machine;
 
-	set_immediate_exit(vcpu, 1);
-	(void)kvm_vcpu_run(&vcpu->kvm, NULL);
+	vcpu_complete(vcpu);
 	pthread_mutex_lock(&machine->run_lock);
 	one_less(machine);
 	while (machine->run_state == RUN_STATE_PAUSED)
@@ -84,6 +96,16 @@ bool run_state_may_enter(Vcpu *vcpu)
 }
 
 /*
+ * A guest with kvmclock is told that it stood still, or its watchdogs would report tasks
+ * that hang. Only while every vCPU is parked: KVM would wait for one that runs.
+ */
+static void tell_paused(Machine *machine)
+{
+	for (unsigned i = 0; machine->n_running == 0 && i < machine->n_vcpus; i++)
+		(void)kvm_vcpu_tell_paused(&machine->vcpus[i].kvm);
+}
+
+/*
  * With run_lock held: derives the run state from who wants what. When it leaves
  * RUNNING, every vCPU is on its way to look at it.
  */
@@ -95,6 +117,8 @@ static void settle(Machine *machine)
 
 	if (to == atomic_load(&machine->run_state))
 		return;
+	if (to == RUN_STATE_RUNNING)
+		tell_paused(machine);
 	atomic_store(&machine->run_state, to);
 	pthread_cond_broadcast(&machine->run_changed);
 	if (to == RUN_STATE_RUNNING)
@@ -126,6 +150,12 @@ bool machine_pause(Machine *machine)
 
 bool machine_resume(Machine *machine)
 {
+	/* Output that was held back when the state was saved has a new way out now. */
+	if (!machine->given_away) {
+		io_bus_lock(machine->bus);
+		serial_output_ready(machine->serial);
+		io_bus_unlock(machine->bus);
+	}
 	pthread_mutex_lock(&machine->run_lock);
 	bool may = !machine->has_end && !machine->given_away;
 

@@ -170,25 +170,30 @@ static void dispatch(Vcpu *vcpu)
 			 reason);
 }
 
+bool vcpu_run_once(Vcpu *vcpu)
+{
+	g_autoptr(GError) error = NULL;
+
+	switch (kvm_vcpu_run(&vcpu->kvm, &error)) {
+	case KVM_RUN_EXIT:
+		dispatch(vcpu);
+		return true;
+	case KVM_RUN_INTERRUPTED:
+		break;
+	case KVM_RUN_FAILED:
+		end_with(vcpu, MACHINE_END_FAILED, "%s", error->message);
+		break;
+	}
+	return false;
+}
+
 static void *vcpu_main(void *argument)
 {
 	Vcpu *vcpu = argument;
 
 	atomic_store(&vcpu->thread_id, gettid());
-	while (run_state_may_enter(vcpu)) {
-		g_autoptr(GError) error = NULL;
-
-		switch (kvm_vcpu_run(&vcpu->kvm, &error)) {
-		case KVM_RUN_EXIT:
-			dispatch(vcpu);
-			break;
-		case KVM_RUN_INTERRUPTED:
-			break;
-		case KVM_RUN_FAILED:
-			end_with(vcpu, MACHINE_END_FAILED, "%s", error->message);
-			break;
-		}
-	}
+	while (run_state_may_enter(vcpu))
+		vcpu_run_once(vcpu);
 	run_state_thread_ends(vcpu->machine);
 	return NULL;
 }
