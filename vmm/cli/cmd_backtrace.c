@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: MIT
-/* umbra backtrace: what the guest's process reads off the shadow stacks, with names. */
+/*
+ * umbra backtrace: what is on the shadow stacks, with names. Of a running guest its
+ * process reads them, of a snapshot this one.
+ */
 #include "cli/cli.h"
-#include "cli/client.h"
+#include "cli/target.h"
 
 #include "base/error.h"
 #include "base/parse.h"
 #include "inspect/backtrace_view.h"
+#include "mem/stack_walk.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#define LIMIT_DEFAULT 1024
+
 typedef struct BacktraceOptions {
 	char *cpu, *limit;
+	bool one; /* vCPU, the one of this number */
+	unsigned id, max;
 	char **symbols;
 	gboolean json;
 } BacktraceOptions;
@@ -37,20 +45,18 @@ static bool parse(BacktraceOptions *options, int *argc, char ***argv, GError **e
 		{0},
 	};
 
-	return cli_parse(argc, argv, entries, "TARGET",
-			 "Shows a guest's call stack, read off its shadow stack.", 2, error);
-}
+	uint64_t id = 0, max = LIMIT_DEFAULT;
 
-static bool add_number(json_object *to, const char *option, const char *key, const char *text,
-		       GError **error)
-{
-	uint64_t value;
-
-	if (!text)
-		return true;
-	if (!parse_uint(option, text, 0, BACKTRACE_MAX, &value, error))
+	if (!cli_parse(argc, argv, entries, "TARGET",
+		       "Shows a guest's call stack, read off its shadow stack.", 2, error))
 		return false;
-	json_object_object_add(to, key, json_object_new_int64((int64_t)value));
+	if (options->cpu && !parse_uint("--cpu", options->cpu, 0, UINT16_MAX, &id, error))
+		return false;
+	if (options->limit && !parse_uint("--limit", options->limit, 1, BACKTRACE_MAX, &max, error))
+		return false;
+	options->one = options->cpu;
+	options->id = (unsigned)id;
+	options->max = (unsigned)max;
 	return true;
 }
 
@@ -68,59 +74,104 @@ static bool add_symbols(Symbols *symbols, const char *word, GError **error)
 	return symbols_add_file(symbols, path, base, error);
 }
 
-static bool print_text(json_object *vcpus, Symbols *symbols, GError **error)
+static void print_text(const GPtrArray *backtraces, Symbols *symbols)
 {
-	for (size_t i = 0; i < json_object_array_length(vcpus); i++) {
-		g_autoptr(Backtrace) backtrace =
-			backtrace_from_json(json_object_array_get_idx(vcpus, i), error);
-
-		if (!backtrace)
-			return false;
-		g_autofree char *text = backtrace_to_text(backtrace, symbols);
+	for (guint i = 0; i < backtraces->len; i++) {
+		g_autofree char *text = backtrace_to_text(backtraces->pdata[i], symbols);
 
 		fputs(text, stdout);
 	}
-	return true;
 }
 
-static bool print_json(json_object *vcpus, Symbols *symbols, GError **error)
+static void print_json(const GPtrArray *backtraces, const char *source, Symbols *symbols)
 {
 	g_autoptr(json_object) all = json_object_new_object();
-	json_object *named = json_object_new_array();
+	json_object *vcpus = json_object_new_array();
 
 	json_object_object_add(all, "version", json_object_new_int(1));
-	json_object_object_add(all, "vcpus", named);
+	json_object_object_add(all, "source", json_object_new_string(source));
+	json_object_object_add(all, "vcpus", vcpus);
+	for (guint i = 0; i < backtraces->len; i++)
+		json_object_array_add(vcpus, backtrace_to_json(backtraces->pdata[i], symbols));
+	puts(json_object_to_json_string_ext(all, JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
+static bool read_answer(json_object *answer, GPtrArray *backtraces, GError **error)
+{
+	json_object *vcpus = json_object_object_get(answer, "vcpus");
+
+	if (!json_object_is_type(vcpus, json_type_array))
+		return umbra_fail(error, UMBRA_ERROR_INPUT, "the guest's answer is no backtrace");
 	for (size_t i = 0; i < json_object_array_length(vcpus); i++) {
-		g_autoptr(Backtrace) backtrace =
+		Backtrace *backtrace =
 			backtrace_from_json(json_object_array_get_idx(vcpus, i), error);
 
 		if (!backtrace)
 			return false;
-		json_object_array_add(named, backtrace_to_json(backtrace, symbols));
+		g_ptr_array_add(backtraces, backtrace);
 	}
-	puts(json_object_to_json_string_ext(all, JSON_C_TO_STRING_NOSLASHESCAPE));
 	return true;
 }
 
-static bool ask(const char *target, const BacktraceOptions *options, Symbols *symbols,
-		GError **error)
+static bool ask_guest(Client *client, const BacktraceOptions *options, GPtrArray *backtraces,
+		      GError **error)
 {
-	g_autoptr(json_object) arguments = json_object_new_object();
+	json_object *arguments = json_object_new_object();
 
-	if (!add_number(arguments, "--cpu", "cpu", options->cpu, error) ||
-	    !add_number(arguments, "--limit", "limit", options->limit, error))
-		return false;
-	g_autoptr(Client) client = client_open(target, error);
-	g_autoptr(json_object) answer = client ? client_execute(client, "x-umbra-backtrace",
-								g_steal_pointer(&arguments), error)
-					       : NULL;
-	json_object *vcpus = answer ? json_object_object_get(answer, "vcpus") : NULL;
+	if (options->one)
+		json_object_object_add(arguments, "cpu", json_object_new_int64(options->id));
+	json_object_object_add(arguments, "limit", json_object_new_int64(options->max));
+	g_autoptr(json_object) answer =
+		client_execute(client, "x-umbra-backtrace", arguments, error);
 
-	if (!answer)
+	return answer && read_answer(answer, backtraces, error);
+}
+
+static bool walk_snapshot(const Target *target, const BacktraceOptions *options,
+			  GPtrArray *backtraces, GError **error)
+{
+	const MachineState *state = snapshot_state(target->snapshot);
+	unsigned n = state->vcpus->len;
+
+	if (options->one && options->id >= n)
+		return umbra_fail(error, UMBRA_ERROR_USAGE, "there is no vCPU %u: 0 to %u",
+				  options->id, n - 1);
+	g_autoptr(GuestMemory) memory = target_memory(target, error);
+
+	if (!memory)
 		return false;
-	if (!json_object_is_type(vcpus, json_type_array))
-		return umbra_fail(error, UMBRA_ERROR_INPUT, "the guest's answer is no backtrace");
-	return (options->json ? print_json : print_text)(vcpus, symbols, error);
+	for (unsigned id = 0; id < n; id++) {
+		VcpuView view;
+
+		if (options->one && id != options->id)
+			continue;
+		vcpu_view_of_state(state, id, &view);
+		g_ptr_array_add(backtraces, stack_walk(memory, &view, options->max));
+	}
+	return true;
+}
+
+static void destroy(void *backtrace)
+{
+	backtrace_destroy(backtrace);
+}
+
+static bool show(const char *name, const BacktraceOptions *options, Symbols *symbols,
+		 GError **error)
+{
+	g_autoptr(GPtrArray) backtraces = g_ptr_array_new_with_free_func(destroy);
+	g_auto(Target) target = {0};
+
+	if (!target_open(name, &target, error))
+		return false;
+	if (target.client ? !ask_guest(target.client, options, backtraces, error)
+			  : !walk_snapshot(&target, options, backtraces, error))
+		return false;
+	if (options->json)
+		print_json(backtraces, target_source(&target), symbols);
+	else
+		print_text(backtraces, symbols);
+	return true;
 }
 
 int cmd_backtrace(int argc, char **argv)
@@ -134,5 +185,5 @@ int cmd_backtrace(int argc, char **argv)
 	for (char **word = options.symbols; word && *word; word++)
 		if (!add_symbols(symbols, *word, &error))
 			return cli_error(error);
-	return ask(argv[1], &options, symbols, &error) ? EXIT_YES : cli_error(error);
+	return show(argv[1], &options, symbols, &error) ? EXIT_YES : cli_error(error);
 }

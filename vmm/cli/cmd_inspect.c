@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-/* umbra inspect: the CET state of a guest, once or as it changes. */
+/* umbra inspect: the CET state of a guest or a snapshot, once or as it changes. */
 #include "cli/cli.h"
-#include "cli/client.h"
+#include "cli/target.h"
 
 #include "base/error.h"
 #include "base/parse.h"
@@ -42,17 +42,64 @@ static bool options_parse(InspectOptions *options, int *argc, char ***argv, GErr
 	return true;
 }
 
-static json_object *ask(Client *client, const InspectOptions *options, GError **error)
+/* The vCPU that was asked for; *ret_one is false if that is all of them. */
+static bool which_cpu(const InspectOptions *options, unsigned *ret_id, bool *ret_one,
+		      GError **error)
+{
+	uint64_t cpu = 0;
+
+	*ret_one = options->cpu != NULL;
+	if (options->cpu && !parse_uint("--cpu", options->cpu, 0, UINT16_MAX, &cpu, error))
+		return false;
+	*ret_id = (unsigned)cpu;
+	return true;
+}
+
+static json_object *ask_guest(Client *client, const InspectOptions *options, GError **error)
 {
 	g_autoptr(json_object) arguments = json_object_new_object();
-	uint64_t cpu;
+	unsigned id;
+	bool one;
 
-	if (options->cpu) {
-		if (!parse_uint("--cpu", options->cpu, 0, UINT16_MAX, &cpu, error))
-			return NULL;
-		json_object_object_add(arguments, "cpu", json_object_new_int64((int64_t)cpu));
-	}
+	if (!which_cpu(options, &id, &one, error))
+		return NULL;
+	if (one)
+		json_object_object_add(arguments, "cpu", json_object_new_int64(id));
 	return client_execute(client, "x-umbra-inspect", g_steal_pointer(&arguments), error);
+}
+
+/* The same answer, from a file. */
+static json_object *ask_snapshot(const Snapshot *snapshot, const InspectOptions *options,
+				 GError **error)
+{
+	g_autoptr(GArray) views = g_array_new(FALSE, FALSE, sizeof(VcpuView));
+	const MachineState *state = snapshot_state(snapshot);
+	unsigned first, n = state->vcpus->len;
+	bool one;
+
+	if (!which_cpu(options, &first, &one, error))
+		return NULL;
+	if (one && first >= n) {
+		umbra_fail(error, UMBRA_ERROR_USAGE, "there is no vCPU %u: 0 to %u", first, n - 1);
+		return NULL;
+	}
+	for (unsigned id = first; id < (one ? first + 1 : n); id++) {
+		VcpuView view;
+
+		vcpu_view_of_state(state, id, &view);
+		g_array_append_val(views, view);
+	}
+	json_object *answer = vcpu_views_to_json(views, "snapshot");
+
+	if (state->kernel)
+		json_object_object_add(answer, "kernel", json_object_new_string(state->kernel));
+	return answer;
+}
+
+static json_object *ask(const Target *target, const InspectOptions *options, GError **error)
+{
+	return target->client ? ask_guest(target->client, options, error)
+			      : ask_snapshot(target->snapshot, options, error);
 }
 
 /* The views of an answer, of VcpuView. */
@@ -79,8 +126,12 @@ static GArray *read_views(json_object *answer, GError **error)
 static void print_cost(json_object *answer)
 {
 	json_object *stopped = json_object_object_get(answer, "stopped_us");
+	json_object *kernel = json_object_object_get(answer, "kernel");
+	const char *source = json_object_get_string(json_object_object_get(answer, "source"));
 
-	if (stopped)
+	if (g_strcmp0(source, "snapshot") == 0)
+		printf("Taken on Linux %s.\n", kernel ? json_object_get_string(kernel) : "?");
+	else if (stopped)
 		printf("The guest stood still for %ld µs.\n", json_object_get_int64(stopped));
 	else
 		printf("The guest is paused.\n");
@@ -144,12 +195,12 @@ static void print_again(const InspectOptions *options, json_object *answer, cons
 }
 
 /* Until the guest ends, or the user has seen enough. */
-static bool watch(Client *client, const InspectOptions *options, GError **error)
+static bool watch(const Target *target, const InspectOptions *options, GError **error)
 {
 	g_autoptr(GArray) before = NULL;
 
 	for (;;) {
-		g_autoptr(json_object) answer = ask(client, options, error);
+		g_autoptr(json_object) answer = ask(target, options, error);
 		GArray *views = answer ? read_views(answer, error) : NULL;
 
 		if (!views)
@@ -163,9 +214,9 @@ static bool watch(Client *client, const InspectOptions *options, GError **error)
 	}
 }
 
-static bool once(Client *client, const InspectOptions *options, GError **error)
+static bool once(const Target *target, const InspectOptions *options, GError **error)
 {
-	g_autoptr(json_object) answer = ask(client, options, error);
+	g_autoptr(json_object) answer = ask(target, options, error);
 	g_autoptr(GArray) views = answer ? read_views(answer, error) : NULL;
 
 	if (!views)
@@ -181,11 +232,15 @@ int cmd_inspect(int argc, char **argv)
 {
 	InspectOptions options = {0};
 	g_autoptr(GError) error = NULL;
-	g_autoptr(Client) client = NULL;
+	g_auto(Target) target = {0};
 	bool done = options_parse(&options, &argc, &argv, &error) &&
-		    (client = client_open(argv[1], &error)) &&
-		    (options.watch > 0 ? watch : once)(client, &options, &error);
+		    target_open(argv[1], &target, &error);
 
+	if (done && options.watch > 0 && target.snapshot)
+		done = umbra_fail(&error, UMBRA_ERROR_USAGE,
+				  "--watch: %s is a snapshot, and does not change", argv[1]);
+	if (done)
+		done = (options.watch > 0 ? watch : once)(&target, &options, &error);
 	g_free(options.cpu);
 	return done ? EXIT_YES : cli_error(error);
 }

@@ -18,6 +18,7 @@ static const Command commands[] = {
 	{"resume", "let a paused guest go on", cmd_resume},
 	{"quit", "end a guest", cmd_quit},
 	{"backtrace", "a guest's call stack, read off its shadow stack", cmd_backtrace},
+	{"check", "would a guest load here, or on the host described?", cmd_check},
 	{"host", "what this host's KVM offers for CET, and why not more", cmd_host},
 };
 

@@ -49,6 +49,7 @@ static bool backtrace(void *owner, json_object *arguments, json_object **ret_val
 
 	*ret_value = json_object_new_object();
 	json_object_object_add(*ret_value, "version", json_object_new_int(1));
+	json_object_object_add(*ret_value, "source", json_object_new_string("live"));
 	json_object_object_add(*ret_value, "vcpus", vcpus);
 	if (!control_guest_hold(guest, error))
 		return false;

@@ -45,17 +45,10 @@ static bool inspect(void *owner, json_object *arguments, json_object **ret_value
 
 	if (!views)
 		return false;
-	json_object *vcpus = json_object_new_array();
-
-	for (guint i = 0; i < views->len; i++)
-		json_object_array_add(vcpus, vcpu_view_to_json(&g_array_index(views, VcpuView, i)));
-	*ret_value = json_object_new_object();
-	json_object_object_add(*ret_value, "version", json_object_new_int(1));
-	json_object_object_add(*ret_value, "source", json_object_new_string("live"));
+	*ret_value = vcpu_views_to_json(views, "live");
 	json_object_object_add(*ret_value, "running", json_object_new_boolean(was_running));
 	if (was_running)
 		json_object_object_add(*ret_value, "stopped_us", json_object_new_int64(stopped));
-	json_object_object_add(*ret_value, "vcpus", vcpus);
 	return true;
 }
 

@@ -156,6 +156,18 @@ json_object *vcpu_view_to_json(const VcpuView *view)
 	return json;
 }
 
+json_object *vcpu_views_to_json(const GArray *views, const char *source)
+{
+	json_object *json = json_object_new_object(), *vcpus = json_object_new_array();
+
+	for (guint i = 0; i < views->len; i++)
+		json_object_array_add(vcpus, vcpu_view_to_json(&g_array_index(views, VcpuView, i)));
+	json_object_object_add(json, "version", json_object_new_int(1));
+	add_text(json, "source", source);
+	json_object_object_add(json, "vcpus", vcpus);
+	return json;
+}
+
 static bool read_registers(json_object *registers, CetState *ret_state)
 {
 	for (size_t i = 0; registers && i < json_object_array_length(registers); i++) {

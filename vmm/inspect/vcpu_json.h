@@ -24,6 +24,12 @@
 
 json_object *vcpu_view_to_json(const VcpuView *view);
 
+/*
+ * Some vCPUs' views, of VcpuView: {"version": 1, "source": …, "vcpus": […]}; callers add
+ * what else they know. `source`: "live" or "snapshot".
+ */
+json_object *vcpu_views_to_json(const GArray *views, const char *source);
+
 /* For what another process sent; UMBRA_ERROR_INPUT says what is wrong with it. */
 bool vcpu_view_from_json(json_object *json, VcpuView *ret_view, GError **error);
 

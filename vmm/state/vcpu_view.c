@@ -19,6 +19,8 @@ void vcpu_view_of_state(const MachineState *state, unsigned id, VcpuView *ret_vi
 		.guest = cet_cpuid_features(state->cpuid),
 		.host = state->host,
 	};
+	/* There are two widths; a file may say anything, and rules shift by it. */
+	ret_view->host.linear_bits = state->host.linear_bits == 57 ? 57 : 48;
 	ret_view->cet.cr0 = vcpu->sregs.cr0;
 	ret_view->cet.cr4 = vcpu->sregs.cr4;
 	ret_view->cet.has |= CET_HAS_CR;

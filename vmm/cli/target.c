@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#include "cli/target.h"
+
+#include "base/error.h"
+#include "control/registry.h"
+#include "inspect/state_json.h"
+#include "snapshot/state_tree.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+static bool is_guest(const char *name)
+{
+	g_autofree char *socket = strchr(name, '/') ? NULL : registry_find(name);
+
+	return socket != NULL;
+}
+
+static bool is_file(const char *name)
+{
+	struct stat status;
+
+	return stat(name, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+bool target_open(const char *name, Target *ret_target, GError **error)
+{
+	*ret_target = (Target){.name = name};
+	if (!is_guest(name) && is_file(name))
+		ret_target->snapshot = snapshot_open(name, error);
+	else
+		ret_target->client = client_open(name, error);
+	return ret_target->snapshot || ret_target->client;
+}
+
+void target_close(Target *target)
+{
+	g_clear_pointer(&target->client, client_close);
+	g_clear_pointer(&target->snapshot, snapshot_close);
+	g_clear_pointer(&target->live, machine_state_destroy);
+}
+
+static MachineState *ask_state(Client *client, GError **error)
+{
+	g_autoptr(json_object) answer = client_execute(client, "x-umbra-state", NULL, error);
+	g_autoptr(GBytes) tree = answer ? state_from_json(answer, error) : NULL;
+	gsize size;
+
+	if (!tree)
+		return NULL;
+	const void *data = g_bytes_get_data(tree, &size);
+
+	return state_tree_read(data, size, error);
+}
+
+const MachineState *target_state(Target *target, GError **error)
+{
+	if (target->snapshot)
+		return snapshot_state(target->snapshot);
+	if (!target->live)
+		target->live = ask_state(target->client, error);
+	if (!target->live)
+		g_prefix_error(error, "%s: ", target->name);
+	return target->live;
+}
+
+GuestMemory *target_memory(const Target *target, GError **error)
+{
+	uint64_t offset, size = snapshot_state(target->snapshot)->memory;
+	int fd = snapshot_ram_file(target->snapshot, &offset);
+	g_autoptr(GuestMemory) memory = guest_memory_create_from_file(size, fd, offset, error);
+
+	if (!memory || !snapshot_apply_increments(target->snapshot, memory->base, error)) {
+		g_prefix_error(error, "%s: ", target->name);
+		return NULL;
+	}
+	return g_steal_pointer(&memory);
+}
+
+const char *target_source(const Target *target)
+{
+	return target->client ? "live" : "snapshot";
+}
