@@ -12,6 +12,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("UMBRA_BUILD", ROOT / "build"))
 # The machine's kernel where a test does not ask for one: what tests of the product run on.
 KERNEL = os.environ.get("UMBRA_LAB_KERNEL", "7.3")
+SERIES = KERNEL.partition("-")[0]
+# What its KVM does with values that it should refuse: tests/common/kvm_rules.h.
+KVM = {"6.12": "series", "7.3-fixed": "fixed"}.get(KERNEL, "mainline")
 # Kernels with modules of kernel/, or to compare those with: their log has to stay free of complaints.
 OURS = ("6.12", "6.12-stock", "7.3-fixed")
 TROUBLE = re.compile(r"WARNING: |\bBUG: |\bOops\b|unchecked MSR access|Call Trace:|lockup")

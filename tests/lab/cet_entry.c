@@ -2,7 +2,10 @@
 /*
  * What the table calls "accepts": KVM takes the state, and the next VM entry fails.
  * Loads such states, and enters; each has a sound twin that enters. Also IA32_XSS.
+ *
+ *	cet_entry [NAME]	NAME: the kernel, as in common/kvm_rules.h, if it refuses some
  */
+#include "common/kvm_rules.h"
 #include "umbra/cet.h"
 
 #include <errno.h>
@@ -42,6 +45,14 @@ static const struct Case {
 	{"CR4.CET with CR0.WP", 0, CR0_WP, CR4_CET, true},
 	{"CR4.CET without CR0.WP", 0, 0, CR4_CET, false},
 };
+
+typedef enum Outcome {
+	ENTERS,
+	FAILS,	 /* at entry, too late to tell why */
+	REFUSED, /* by the ioctl that loads it */
+} Outcome;
+
+static const char *const outcome_names[] = {"entry works", "entry fails", "KVM refuses it"};
 
 static const struct XssCase {
 	uint64_t value;
@@ -107,21 +118,22 @@ static bool check_says_accepts(const CetState *state, const CetCpu *cpu, const c
 	return false;
 }
 
-static bool try_entry(const struct Case *c, int kvm, Cpuid *cpuid)
+static Outcome expected(const struct Case *c, KvmRules kvm)
 {
-	struct kvm_run *run;
-	int vcpu = make_vcpu(kvm, cpuid, &run);
-	CetCpu cpu = cet_cpuid_features(&cpuid->list);
+	if (c->enters)
+		return ENTERS;
+	return kvm >= (c->cr4 ? KVM_SERIES : KVM_FIXED) ? REFUSED : FAILS;
+}
+
+/* Loads the state of `c` and runs it. */
+static Outcome enter(int vcpu, const struct kvm_run *run, const struct Case *c,
+		     const CetState *state)
+{
 	CetVcpu way = {.fd = vcpu};
 	RegIo io = cet_vcpu_io(&way);
-	CetState state = {.has = 1u << CET_S_CET | CET_HAS_CR,
-			  .value = {[CET_S_CET] = c->s_cet},
-			  .cr0 = c->cr0,
-			  .cr4 = c->cr4};
 	CetFault fault;
 	struct kvm_sregs sregs;
 	struct kvm_regs regs = {.rip = 0, .rflags = 2};
-	bool said, entered;
 
 	if (ioctl(vcpu, KVM_GET_SREGS, &sregs) < 0)
 		die("KVM_GET_SREGS");
@@ -132,18 +144,37 @@ static bool try_entry(const struct Case *c, int kvm, Cpuid *cpuid)
 	sregs.cs.base = 0;
 	sregs.cs.l = sregs.cs.g = 1;
 	sregs.cs.type = 11;
-	if (ioctl(vcpu, KVM_SET_SREGS, &sregs) < 0 || ioctl(vcpu, KVM_SET_REGS, &regs) < 0)
+	if (ioctl(vcpu, KVM_SET_SREGS, &sregs) < 0) {
+		if (errno == EINVAL)
+			return REFUSED;
 		die("KVM_SET_SREGS");
-	if (cet_write(&io, &state, &fault) < 0)
-		die("cet_write");
+	}
+	if (ioctl(vcpu, KVM_SET_REGS, &regs) < 0)
+		die("KVM_SET_REGS");
+	if (cet_write(&io, state, &fault) < 0)
+		return REFUSED;
 	if (ioctl(vcpu, KVM_RUN, 0) < 0)
 		die("KVM_RUN");
-	entered = run->exit_reason == KVM_EXIT_HLT;
-	said = check_says_accepts(&state, &cpu, c->cr4 ? "cr4" : "s_cet");
-	printf("%s: entry %s (exit %u), the check %s\n", c->name, entered ? "works" : "fails",
-	       run->exit_reason, said ? "warns" : "is content");
-	return said == !c->enters &&
-	       run->exit_reason == (c->enters ? KVM_EXIT_HLT : KVM_EXIT_FAIL_ENTRY);
+	if (run->exit_reason != KVM_EXIT_HLT && run->exit_reason != KVM_EXIT_FAIL_ENTRY)
+		die("neither a HLT nor a failed entry");
+	return run->exit_reason == KVM_EXIT_HLT ? ENTERS : FAILS;
+}
+
+static bool try_entry(const struct Case *c, int kvm, Cpuid *cpuid, KvmRules rules)
+{
+	struct kvm_run *run;
+	int vcpu = make_vcpu(kvm, cpuid, &run);
+	CetCpu cpu = cet_cpuid_features(&cpuid->list);
+	CetState state = {.has = 1u << CET_S_CET | CET_HAS_CR,
+			  .value = {[CET_S_CET] = c->s_cet},
+			  .cr0 = c->cr0,
+			  .cr4 = c->cr4};
+	Outcome outcome = enter(vcpu, run, c, &state);
+	bool said = check_says_accepts(&state, &cpu, c->cr4 ? "cr4" : "s_cet");
+
+	printf("%s: %s, the check %s\n", c->name, outcome_names[outcome],
+	       said ? "warns" : "is content");
+	return said == !c->enters && outcome == expected(c, rules);
 }
 
 static bool try_xss(const struct XssCase *c, int kvm, const Cpuid *supported)
@@ -175,16 +206,19 @@ static bool try_xss(const struct XssCase *c, int kvm, const Cpuid *supported)
 	return refused == said;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	KvmRules rules = argc > 1 ? kvm_rules_find(argv[1]) : KVM_MAINLINE;
 	static Cpuid supported = {.list.nent = 512};
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	bool right = true;
 
+	if (rules == KVM_UNKNOWN)
+		die(argv[1]);
 	if (kvm < 0 || ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &supported) < 0)
 		die("/dev/kvm");
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		right &= try_entry(&cases[i], kvm, &supported);
+		right &= try_entry(&cases[i], kvm, &supported, rules);
 	for (unsigned i = 0; i < sizeof(xss_cases) / sizeof(xss_cases[0]); i++)
 		right &= try_xss(&xss_cases[i], kvm, &supported);
 	puts(right ? "all as the check says" : "NOT as the check says");

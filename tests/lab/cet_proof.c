@@ -4,10 +4,12 @@
  * on each register under each feature set, and compares what KVM does with what
  * cet_verdict() says it does. A difference is printed as a line that repeats it.
  *
- *	cet_proof [--seed N] [--values N]
- *	cet_proof --one FEATURES REGISTER VALUE	FEATURES: both, shstk, ibt, none, 32bit
+ *	cet_proof [--kvm NAME] [--seed N] [--values N]	NAME: as in common/kvm_rules.h
+ *	cet_proof [--kvm NAME] --one FEATURES REGISTER VALUE
+ *						FEATURES: both, shstk, ibt, none, 32bit
  */
 #include "common/cet_values.h"
+#include "common/kvm_rules.h"
 #include "umbra/cet.h"
 
 #include <errno.h>
@@ -56,6 +58,7 @@ static const char *const way_names[] = {"KVM_SET_MSRS", "KVM_SET_ONE_REG"};
 typedef struct Proof {
 	Subject subjects[N_SETS];
 	CetCpu host;
+	KvmRules kvm;
 	unsigned long tried;
 	unsigned long mismatches;
 	unsigned long counts[REG_REFUSES + 1];
@@ -136,7 +139,8 @@ static RegVerdict as_kvm_shows_it(RegVerdict verdict)
 static bool try_one(Proof *proof, Subject *subject, CetReg index, uint64_t value)
 {
 	const RegDesc *reg = &cet_registers[index];
-	RegVerdict verdict = cet_verdict(index, value, &subject->guest, &proof->host);
+	RegVerdict verdict =
+		kvm_rules_verdict(proof->kvm, index, value, &subject->guest, &proof->host);
 	unsigned way = !reg->msr || proof->tried / 32 % 2;
 	RegVerdict found;
 
@@ -218,8 +222,8 @@ static int prove_one(Proof *proof, char **words)
 			if (!try_one(proof, &proof->subjects[i], index, value))
 				return EXIT_MISMATCH;
 		printf("same: %s\n",
-		       cet_verdict_name(
-			       cet_verdict(index, value, &proof->subjects[i].guest, &proof->host)));
+		       cet_verdict_name(kvm_rules_verdict(
+			       proof->kvm, index, value, &proof->subjects[i].guest, &proof->host)));
 		return EXIT_PROVEN;
 	}
 	fprintf(stderr, "cet_proof: no feature set %s or no register %s\n", words[0], words[1]);
@@ -256,6 +260,15 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < N_SETS; i++)
 		subject_init(&proof.subjects[i], &feature_sets[i], kvm, &supported);
 
+	if (argc > 2 && strcmp(argv[1], "--kvm") == 0) {
+		proof.kvm = kvm_rules_find(argv[2]);
+		if (proof.kvm == KVM_UNKNOWN) {
+			fprintf(stderr, "cet_proof: no kernel %s\n", argv[2]);
+			return EXIT_TROUBLE;
+		}
+		argc -= 2;
+		argv += 2;
+	}
 	if (argc == 5 && strcmp(argv[1], "--one") == 0)
 		return prove_one(&proof, argv + 2);
 	for (int i = 1; i < argc; i += 2) {

@@ -24,7 +24,8 @@ debian() {
 		--cmdline "$kernel_words $4"
 }
 
-# KVM takes this value (umbra calls it WRONG), and the CPU refuses the next entry with it.
+# KVM takes this value (umbra calls it WRONG), and the CPU refuses the next entry with it;
+# or KVM refuses it, so that there is nothing to see.
 fail_entry() {
 	mkfifo /tmp/keys
 	exec 3<>/tmp/keys
@@ -32,9 +33,12 @@ fail_entry() {
 	guest=$!
 	until grep -q ready /tmp/entry || ! kill -0 $guest; do usleep 20000; done
 	umbra pause entry
-	umbra set --force entry s_cet=0x8000000000000004
-	umbra resume entry
-	echo wake up >&3
+	if umbra set --force entry s_cet=0x8000000000000004; then
+		umbra resume entry
+		echo wake up >&3
+	else
+		umbra quit entry
+	fi
 	wait $guest
 	status=$?
 	cat /tmp/entry

@@ -21,7 +21,7 @@ await() {
 	done
 }
 
-# refused WORDS…: umbra set with these; prints its status and what it said.
+# refused WORDS…: umbra set with these, if it does; prints its status and what it said.
 refused() {
 	umbra set "$@" 2>&1
 	echo "status $?"
@@ -50,7 +50,7 @@ printf x >&3
 await ring0 waiting 2
 umbra pause ring0
 echo "== forced"
-umbra set ring0 --force s_cet=0x8000000000000004
+refused ring0 --force s_cet=0x8000000000000004
 echo "== damaged"
 umbra inspect ring0 --json
 umbra set ring0 s_cet=0x14

@@ -53,16 +53,23 @@ BREAKS = {
     "refused": replaced(r"REG_LOSES|REG_ACCEPTS", "REG_REFUSES"),
 }
 # Programs are run with both settings of ignore_msrs: a rule may show in one of them only.
-ASK_KVM = """
+ASK_KVM = f"""
 for name in "$@"; do
     for ignore in 0 1; do
         echo $ignore > /sys/module/kvm/parameters/ignore_msrs
-        /lab/cet_proof.$name --values 80000 >/tmp/out 2>&1; echo "$name cet_proof $?"
+        /lab/cet_proof.$name --kvm {lab.KVM} --values 80000 >/tmp/out 2>&1
+        echo "$name cet_proof $?"
         grep -m 1 MISMATCH /tmp/out
     done
-    /lab/cet_entry.$name >/tmp/out 2>&1; echo "$name cet_entry $?"
+    /lab/cet_entry.$name {lab.KVM} >/tmp/out 2>&1; echo "$name cet_entry $?"
 done
 """
+# What mainline's KVM alone can tell, because the corrected ones do without that of the table.
+MAINLINE_ONLY = {
+    "mainline": r"(?!)",
+    "fixed": r"u_cet_canonical\.(accepted|lost|refused)",
+    "series": r"u_cet_canonical\.(accepted|lost|refused)|bitmap_alignment\.",
+}
 
 
 def broken_tables():
@@ -137,7 +144,7 @@ class BrokenRules(unittest.TestCase):
         self.assertEqual([name for name, noticed in red.items() if not noticed], [])
 
     def test_kvm_notices(self):
-        lab.part("vmlinuz-7.3")
+        lab.part(f"vmlinuz-{lab.SERIES}")
         files = {f"{program}.{name}": self.workshop.folder / f"{program}.{name}"
                  for name in self.names for program in ("cet_proof", "cet_entry")}
         text = lab.run(["/bin/sh", "-c", ASK_KVM, "sh", *self.names], files, options=())
@@ -147,7 +154,8 @@ class BrokenRules(unittest.TestCase):
             status[name] = status.get(name, False) or number == "1"
         self.assertEqual(set(status), set(self.names), text)
         self.assertFalse(status.pop("sound"), text)
-        self.assertEqual([name for name, noticed in status.items() if not noticed], [], text)
+        cannot = [name for name in self.names if re.match(MAINLINE_ONLY[lab.KVM], name)]
+        self.assertEqual([name for name, noticed in status.items() if not noticed], cannot, text)
 
 
 if __name__ == "__main__":

@@ -127,8 +127,13 @@ class Inspect(unittest.TestCase):
             self.assertIn(text, line)
 
     def test_forced_and_told(self):
-        self.assertEqual(self.sections["forced"], "s_cet: 0x14 → 0x8000000000000004\n")
         damaged, = json.loads(self.sections["damaged"].rsplit("}", 1)[0] + "}")["vcpus"]
+        if lab.KVM != "mainline":
+            # This KVM refuses what umbra thinks it would take: the register holds what it held.
+            self.assertRegex(self.sections["forced"], r"s_cet=0x8000000000000004[^\n]*\nstatus 2\n\Z")
+            self.assertEqual(values_of(damaged)["s_cet"], HELD["s_cet"])
+            return
+        self.assertEqual(self.sections["forced"], "s_cet: 0x14 → 0x8000000000000004\nstatus 0\n")
         self.assertEqual(damaged["registers"][1]["verdict"], "accepts")
         self.assertEqual([problem["register"] for problem in damaged["problems"]], ["s_cet"])
         self.assertEqual(damaged["problems"][0]["kvm"], "accepts")
