@@ -8,16 +8,12 @@
 
 #include "base/error.h"
 #include "kvm/kvm_state.h"
+#include "state/msr_ranges.h"
 
 #include <string.h>
 
 #define MSR_TSC_DEADLINE  0x6e0
 #define MSR_MTRR_DEF_TYPE 0x2ff
-
-typedef struct MsrRange {
-	uint32_t first, last;
-	const char *why;
-} MsrRange;
 
 /* Listed by KVM, and not here. */
 static const MsrRange left_out[] = {
@@ -34,30 +30,9 @@ static const MsrRange left_out[] = {
 	{0xc0000302, 0xc0000303, "commands (PERF_CNTR_GLOBAL_STATUS_CLR, _SET): read as zero"},
 };
 
-/*
- * Served, and not listed. A fresh vCPU has zeros in all of them but the default type (see
- * processors.c), so only that one travels when it is zero.
- */
-static const MsrRange unlisted[] = {
-	{MSR_MTRR_DEF_TYPE, MSR_MTRR_DEF_TYPE, "MTRRs: SDM 3A, 12.11.2"},
-	{0x200, 0x20f, "MTRRs, variable ranges"},
-	{0x250, 0x250, "MTRRs, 64 KiB ranges"},
-	{0x258, 0x259, "MTRRs, 16 KiB ranges"},
-	{0x268, 0x26f, "MTRRs, 4 KiB ranges"},
-	{0x400, 0x47f, "machine check banks, four registers each: KVM has 32"},
-};
-
-static const MsrRange *find_range(const MsrRange *ranges, size_t n, uint32_t index)
-{
-	for (size_t i = 0; i < n; i++)
-		if (index >= ranges[i].first && index <= ranges[i].last)
-			return &ranges[i];
-	return NULL;
-}
-
 const char *stage_msrs_left_out(uint32_t index)
 {
-	const MsrRange *range = find_range(left_out, G_N_ELEMENTS(left_out), index);
+	const MsrRange *range = msr_range_find(left_out, G_N_ELEMENTS(left_out), index);
 
 	return range ? range->why : NULL;
 }
@@ -79,8 +54,9 @@ static GArray *all_msrs(const GArray *list, guint *ret_listed)
 			g_array_append_val(msrs, entry);
 	}
 	*ret_listed = msrs->len;
-	for (unsigned i = 0; i < G_N_ELEMENTS(unlisted); i++)
-		for (uint32_t index = unlisted[i].first; index <= unlisted[i].last; index++) {
+	for (unsigned i = 0; i < msr_n_unlisted; i++)
+		for (uint32_t index = msr_unlisted[i].first; index <= msr_unlisted[i].last;
+		     index++) {
 			struct kvm_msr_entry entry = {.index = index};
 
 			g_array_append_val(msrs, entry);
@@ -151,7 +127,7 @@ static bool is_served(const Transfer *transfer, uint32_t index, guint *hint)
 			return true;
 		}
 	}
-	return find_range(unlisted, G_N_ELEMENTS(unlisted), index) != NULL;
+	return msr_range_find(msr_unlisted, msr_n_unlisted, index) != NULL;
 }
 
 static bool refuse(const KvmVcpu *vcpu, const struct kvm_msr_entry *entry, UmbraError code,

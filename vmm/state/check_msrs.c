@@ -3,6 +3,7 @@
 #include "state/check_internal.h"
 
 #include "msr/reg.h"
+#include "state/msr_ranges.h"
 
 #define MSR_SYSENTER_ESP 0x175
 #define MSR_SYSENTER_EIP 0x176
@@ -73,7 +74,8 @@ static void check_presence(Check *check, const VcpuState *vcpu, const struct kvm
 {
 	bool ignored = check->host->cet.ignores_msrs;
 
-	if (msr->data && !is_listed(check->host, msr->index))
+	if (msr->data && !is_listed(check->host, msr->index) &&
+	    !msr_range_find(msr_unlisted, msr_n_unlisted, msr->index))
 		add(check, vcpu, msr, ignored ? REG_LOSES : REG_REFUSES,
 		    "is in use, and this host's KVM does not have it", check_remedy_choose);
 }
