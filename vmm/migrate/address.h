@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+/* Where the other side of a migration is: unix:PATH, tcp:HOST:PORT, tls:HOST:PORT, fd:N. */
+#ifndef UMBRA_MIGRATE_ADDRESS_H
+#define UMBRA_MIGRATE_ADDRESS_H
+
+#include <glib.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+typedef enum AddressKind {
+	ADDRESS_UNIX,
+	ADDRESS_TCP,
+	ADDRESS_TLS,
+	ADDRESS_FD,
+} AddressKind;
+
+typedef struct Address {
+	AddressKind kind;
+	char *text; /* as given */
+	char *path; /* unix */
+	char *host, *port;
+	int fd;
+} Address;
+
+/* UMBRA_ERROR_USAGE says what is wrong with it. */
+bool address_parse(const char *text, Address *ret_address, GError **error);
+void address_finish(Address *address);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Address, address_finish)
+
+/* May more than one connection be made to it? */
+bool address_is_reusable(const Address *address);
+
+/*
+ * A connected stream socket, -1 on error. `tls` is the folder with certificates
+ * (docs/tls.md), needed for tls: only. For fd: the descriptor itself, once.
+ */
+int address_connect(const Address *address, const char *tls, unsigned patience_ms, GError **error);
+
+typedef struct Listener Listener;
+
+/*
+ * Listens. Plain tcp: is refused beyond loopback unless `allow_remote`: whoever
+ * reaches the port could become the guest. An fd: may be a listening socket or a
+ * connected one.
+ */
+Listener *listener_create(const Address *address, const char *tls, bool allow_remote,
+			  GError **error);
+void listener_destroy(Listener *listener);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listener, listener_destroy)
+
+/*
+ * Waits for the next connection; -1 with *error, after listener_cancel() too. With
+ * `patience_ms` >= 0 not longer than that.
+ */
+int listener_accept(Listener *listener, int patience_ms, GError **error);
+/* From any thread. */
+void listener_cancel(Listener *listener);
+/* The port that a tcp: or tls: with port 0 got, else 0. */
+unsigned listener_port(const Listener *listener);
+
+#endif

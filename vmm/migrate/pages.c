@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MIT
+#include "migrate/pages.h"
+
+#include "base/bytes.h"
+#include "base/error.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#define CHUNK_PAGES 512u /* see page_channel() */
+#define DATA_PAGES  (MESSAGE_DATA_MAX / PAGE_SIZE)
+#define RUNS_MAX    512u
+
+/*
+ * A message in the making. Pages are copied together: the guest may go on writing to
+ * its own, and what is summed must be what is sent.
+ */
+typedef struct Batch {
+	Channel *channel;
+	const PageSpace *space;
+	PageRun runs[RUNS_MAX];
+	unsigned n_runs, data_pages;
+	uint64_t normal, zero;
+	uint8_t data[MESSAGE_DATA_MAX];
+} Batch;
+
+static bool flush(Batch *batch, GError **error)
+{
+	if (batch->n_runs == 0)
+		return true;
+	bool done = channel_send_data(batch->channel, MESSAGE_RAM, batch->runs,
+				      batch->n_runs * sizeof(batch->runs[0]), batch->data,
+				      (size_t)batch->data_pages * PAGE_SIZE, error);
+
+	batch->n_runs = batch->data_pages = 0;
+	return done;
+}
+
+static bool add(Batch *batch, uint64_t page, bool is_zero, GError **error)
+{
+	PageRun *last;
+
+	if ((batch->n_runs == RUNS_MAX || batch->data_pages == DATA_PAGES) && !flush(batch, error))
+		return false;
+	last = batch->n_runs ? &batch->runs[batch->n_runs - 1] : NULL;
+	if (last && last->is_zero == is_zero && last->first + last->n == page)
+		last->n++;
+	else
+		batch->runs[batch->n_runs++] =
+			(PageRun){.first = page, .n = 1, .is_zero = is_zero};
+	if (is_zero) {
+		batch->zero++;
+		return true;
+	}
+	memcpy(batch->data + (size_t)batch->data_pages++ * PAGE_SIZE,
+	       batch->space->bytes + page * PAGE_SIZE, PAGE_SIZE);
+	batch->normal++;
+	return true;
+}
+
+static bool add_word(Batch *batch, uint64_t first, uint64_t word, GError **error)
+{
+	for (; word; word &= word - 1) {
+		uint64_t page = first + (unsigned)__builtin_ctzll(word);
+		bool is_zero = bytes_are_zero(batch->space->bytes + page * PAGE_SIZE, PAGE_SIZE);
+
+		if (!add(batch, page, is_zero, error))
+			return false;
+	}
+	return true;
+}
+
+bool pages_send(Channel *channel, const PageSpace *space, const uint64_t *bitmap, unsigned index,
+		unsigned channels, PageCounts *counts, GError **error)
+{
+	g_autofree Batch *batch = g_new(Batch, 1);
+	bool done = true;
+
+	batch->channel = channel;
+	batch->space = space;
+	batch->n_runs = batch->data_pages = 0;
+	batch->normal = batch->zero = 0;
+	for (uint64_t page = 0; done && page < space->pages; page += 64) {
+		if (page_channel(page, channels) != index)
+			page += CHUNK_PAGES - 64; /* chunks begin at multiples of 512 */
+		else if (bitmap[page / 64])
+			done = add_word(batch, page, bitmap[page / 64], error);
+	}
+	done = done && flush(batch, error);
+	atomic_fetch_add(&counts->normal, batch->normal);
+	atomic_fetch_add(&counts->zero, batch->zero);
+	return done;
+}
+
+bool page_runs_check(const Message *message, const PageSpace *space, const PageRun **ret_runs,
+		     unsigned *ret_n, GError **error)
+{
+	const PageRun *runs = (const PageRun *)message->payload;
+	unsigned n = message->size / sizeof(*runs);
+
+	if (message->size % sizeof(*runs) != 0 || n > PAGE_RUNS_MAX)
+		return umbra_fail(error, UMBRA_ERROR_INPUT, "a message %s of %u bytes",
+				  message_name(message->type), message->size);
+	for (unsigned i = 0; i < n; i++)
+		if (runs[i].n == 0 || runs[i].first >= space->pages ||
+		    runs[i].n > space->pages - runs[i].first || runs[i].is_zero > 1)
+			return umbra_fail(error, UMBRA_ERROR_INPUT,
+					  "a message %s names %u pages at page %#lx of a guest that "
+					  "has %#lx",
+					  message_name(message->type), runs[i].n, runs[i].first,
+					  space->pages);
+	*ret_runs = runs;
+	*ret_n = n;
+	return true;
+}
+
+static bool belongs(const PageRun *run, const PageSink *sink)
+{
+	/* Few runs are longer than a chunk; with one channel all belong. */
+	for (uint64_t page = run->first; sink->channels > 1 && page < run->first + run->n;
+	     page = (page | (CHUNK_PAGES - 1)) + 1)
+		if (page_channel(page, sink->channels) != sink->index)
+			return false;
+	return true;
+}
+
+static bool check_runs(const Message *message, const PageRun *runs, unsigned n,
+		       const PageSink *sink, GError **error)
+{
+	uint64_t data_pages = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		data_pages += runs[i].is_zero ? 0 : runs[i].n;
+		if (!belongs(&runs[i], sink))
+			return umbra_fail(error, UMBRA_ERROR_INPUT,
+					  "page %#lx came by channel %u, which is not its own",
+					  runs[i].first, sink->index);
+	}
+	if (data_pages * PAGE_SIZE != message->data_size)
+		return umbra_fail(error, UMBRA_ERROR_INPUT,
+				  "a message RAM announces %lu pages and carries %u bytes",
+				  data_pages, message->data_size);
+	return true;
+}
+
+/* Pages that nothing was written to yet are zero already, and stay untouched. */
+static void clear(const PageSink *sink, const PageRun *run)
+{
+	for (uint64_t page = run->first; page < run->first + run->n; page++)
+		if (sink->written[page / 64] >> page % 64 & 1)
+			memset(sink->space.bytes + page * PAGE_SIZE, 0, PAGE_SIZE);
+}
+
+static void note_written(const PageSink *sink, const PageRun *run)
+{
+	for (uint64_t page = run->first; page < run->first + run->n; page++)
+		sink->written[page / 64] |= 1UL << page % 64;
+}
+
+static bool receive_in_place(Channel *channel, const PageRun *runs, unsigned n,
+			     const PageSink *sink, GError **error)
+{
+	g_autofree struct iovec *pieces = g_new(struct iovec, n + 1);
+	unsigned n_pieces = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (runs[i].is_zero)
+			continue;
+		note_written(sink, &runs[i]);
+		pieces[n_pieces++] = (struct iovec){sink->space.bytes + runs[i].first * PAGE_SIZE,
+						    (size_t)runs[i].n * PAGE_SIZE};
+	}
+	if (n_pieces > 0 && !channel_receive_data(channel, pieces, n_pieces, error))
+		return false;
+	for (unsigned i = 0; i < n; i++)
+		if (runs[i].is_zero)
+			clear(sink, &runs[i]);
+	return true;
+}
+
+static bool receive_and_place(Channel *channel, const PageRun *runs, unsigned n,
+			      const Message *message, const PageSink *sink, GError **error)
+{
+	g_autofree uint8_t *room = g_malloc(message->data_size + 1);
+	struct iovec piece = {room, message->data_size};
+	const uint8_t *at = room;
+
+	if (message->data_size > 0 && !channel_receive_data(channel, &piece, 1, error))
+		return false;
+	for (unsigned i = 0; i < n; i++) {
+		if (!sink->place(sink->owner, runs[i].first, runs[i].n, runs[i].is_zero ? NULL : at,
+				 error))
+			return false;
+		at += runs[i].is_zero ? 0 : (size_t)runs[i].n * PAGE_SIZE;
+	}
+	return true;
+}
+
+bool pages_receive(Channel *channel, const Message *message, const PageSink *sink, GError **error)
+{
+	const PageRun *runs;
+	unsigned n;
+
+	if (!page_runs_check(message, &sink->space, &runs, &n, error) ||
+	    !check_runs(message, runs, n, sink, error))
+		return false;
+	return sink->place ? receive_and_place(channel, runs, n, message, sink, error)
+			   : receive_in_place(channel, runs, n, sink, error);
+}
+
+uint64_t bitmap_count(const uint64_t *bitmap, uint64_t bits)
+{
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < bitmap_words(bits); i++)
+		count += (unsigned)__builtin_popcountll(bitmap[i]);
+	return count;
+}

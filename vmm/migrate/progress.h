@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+/* How a migration stands, and what may be set while it runs. Plain data. */
+#ifndef UMBRA_MIGRATE_PROGRESS_H
+#define UMBRA_MIGRATE_PROGRESS_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum MigrateStatus {
+	MIGRATE_NONE,
+	MIGRATE_SETUP,
+	MIGRATE_ACTIVE,
+	MIGRATE_DEVICE,		 /* the guest is stopped, its last state on its way */
+	MIGRATE_CANCELLED,
+	MIGRATE_COMPLETED,
+	MIGRATE_FAILED,
+} MigrateStatus;
+
+/* QEMU's words (qapi/migration.json). */
+const char *migrate_status_name(MigrateStatus status);
+
+typedef struct MigrateParameters {
+	uint64_t downtime_limit_ms;
+	uint64_t max_bandwidth; /* bytes per second, 0: no limit */
+	unsigned channels;	/* connections in parallel */
+	unsigned throttle_initial, throttle_increment, throttle_max; /* percent; max 0: never */
+	unsigned patience_ms; /* silence of the peer */
+} MigrateParameters;
+
+#define MIGRATE_PARAMETERS_DEFAULT                                            \
+	{                                                                     \
+		.downtime_limit_ms = 100, .channels = 1, .throttle_initial = 20, \
+		.throttle_increment = 10, .throttle_max = 99, .patience_ms = 15000,  \
+	}
+
+/* Where the time went while no guest ran, in µs. */
+typedef struct MigrateDowntime {
+	uint64_t stop;	/* vCPUs come to rest */
+	uint64_t pages; /* the last dirty ones */
+	uint64_t state; /* vCPUs and devices, saved and sent */
+	uint64_t load;	/* the target's answer: loaded, read back */
+	uint64_t start; /* handed over, and the target's word that it runs */
+	uint64_t total;
+} MigrateDowntime;
+
+typedef struct MigrateProgress {
+	MigrateStatus status;
+	uint64_t total, remaining, transferred; /* bytes of RAM, of RAM, of everything */
+	uint64_t normal_pages, zero_pages;
+	uint64_t rounds;
+	uint64_t dirty_pages_rate; /* per second */
+	uint64_t bandwidth;	   /* bytes per second, of the last round */
+	uint64_t expected_downtime_ms;
+	unsigned throttle; /* percent */
+	uint64_t setup_us, total_us;
+	MigrateDowntime downtime;
+	char *error; /* of FAILED: one line or several, for people */
+} MigrateProgress;
+
+static inline void migrate_progress_finish(MigrateProgress *progress)
+{
+	g_clear_pointer(&progress->error, g_free);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(MigrateProgress, migrate_progress_finish)
+
+#endif

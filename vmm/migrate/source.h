@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The source of a live migration, beside the running guest. Whatever goes wrong before
+ * the target has the guest, the guest runs on here, as before.
+ */
+#ifndef UMBRA_MIGRATE_SOURCE_H
+#define UMBRA_MIGRATE_SOURCE_H
+
+#include "machine/machine.h"
+#include "migrate/address.h"
+#include "migrate/progress.h"
+
+typedef struct MigrateSource MigrateSource;
+
+/* Called from the thread of migrate_source_run(): wake the main loop and return. */
+typedef struct MigrateSink {
+	void (*changed)(void *owner); /* of status, and after each round */
+	void *owner;
+} MigrateSink;
+
+typedef struct MigrateSourceConfig {
+	const char *uri;
+	const char *tls; /* folder with certificates, for tls: */
+	bool dry_run;	 /* ask for the target's judgement, and move nothing */
+	MigrateParameters parameters;
+	MigrateSink sink;
+} MigrateSourceConfig;
+
+/* UMBRA_ERROR_USAGE for an address that makes no sense. `machine` must outlive the source. */
+MigrateSource *migrate_source_create(Machine *machine, const MigrateSourceConfig *config,
+				     GError **error);
+/* Not while it runs. Accepts NULL. */
+void migrate_source_destroy(MigrateSource *source);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigrateSource, migrate_source_destroy)
+
+/*
+ * Does it all, once; returns when it is over, and true if the guest is given away (or,
+ * for a dry run, could be). *error is what progress.error says.
+ */
+bool migrate_source_run(MigrateSource *source, GError **error);
+
+/* From any thread. Once the target has the guest, cancelling changes nothing. */
+void migrate_source_cancel(MigrateSource *source);
+void migrate_source_set(MigrateSource *source, const MigrateParameters *parameters);
+
+/* How it stands. Clear with migrate_progress_finish(). */
+void migrate_source_query(MigrateSource *source, MigrateProgress *ret_progress);
+
+#endif

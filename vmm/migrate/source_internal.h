@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+/* What the files of the source share. Nobody else includes it. */
+#ifndef UMBRA_MIGRATE_SOURCE_INTERNAL_H
+#define UMBRA_MIGRATE_SOURCE_INTERNAL_H
+
+#include "machine/dirty.h"
+#include "migrate/hello.h"
+#include "migrate/pages.h"
+#include "migrate/source.h"
+
+struct MigrateSource {
+	Machine *machine;
+	Address address;
+	char *tls;
+	bool dry_run;
+	MigrateSink sink;
+	int64_t began; /* monotonic µs */
+
+	GMutex lock; /* of the next five */
+	MigrateParameters parameters;
+	MigrateProgress progress;
+	Channel *channels[CHANNELS_MAX]; /* the first carries all but most of the pages */
+	unsigned n_channels;
+	bool cancelled;
+
+	/* Of migrate_source_run() alone. */
+	uint8_t session[SESSION_SIZE];
+	Owner *owner;
+	bool shares_owner; /* the target uses `owner` as well */
+	RateLimit *limit;
+	PageSpace space;
+	PageCounts counts;
+	uint64_t *bitmap; /* pages to send next */
+	DirtySet *dirty;
+	unsigned throttle; /* percent */
+	bool held;	   /* the guest stands still on our account */
+	int64_t held_at;
+};
+
+/* precopy.c: rounds while the guest runs. Ends when the rest is small enough; then the
+ * guest is held and `bitmap` has the rest. */
+bool precopy_run(MigrateSource *source, GError **error);
+/* Sends the pages of `bitmap`, each by its channel, all channels at once. */
+bool source_send_pages(MigrateSource *source, GError **error);
+
+/* handover.c: from the held guest to the one that runs there. */
+typedef enum Handover {
+	HANDOVER_DONE,	/* it runs there */
+	HANDOVER_FAILED, /* it is still ours; *error says why */
+	HANDOVER_UNKNOWN, /* the connection broke at the one moment where nobody can tell */
+} Handover;
+Handover handover_run(MigrateSource *source, GError **error);
+
+/* source.c */
+void source_set_status(MigrateSource *source, MigrateStatus status);
+MigrateParameters source_parameters(MigrateSource *source);
+/* Connects; the channel is cancelled along with the others. NULL on error. */
+Channel *source_connect(MigrateSource *source, GError **error);
+bool source_hold(MigrateSource *source, GError **error);
+void source_release(MigrateSource *source);
+
+#endif

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: MIT
+/* The life of a migration's target: who comes, is it for us, take it in, run it. */
+#include "migrate/target_internal.h"
+
+#include "base/error.h"
+#include "snapshot/state_tree.h"
+
+#include <string.h>
+
+static void set_status(MigrateTarget *target, MigrateStatus status)
+{
+	atomic_store(&target->status, status);
+}
+
+/*
+ * Answers somebody who asks for a guest's owner; anything else is not for us. Of another
+ * session's guest nothing is known here.
+ */
+static bool answer(const MigrateTarget *target, Channel *channel, const Message *message,
+		   OwnerSide side, GError **error)
+{
+	Answer reply = {.side = side};
+
+	if (message->type != MESSAGE_WHO)
+		return umbra_fail(error, UMBRA_ERROR_INPUT, "a message %s came where %s was due",
+				  message_name(message->type), message_name(MESSAGE_HELLO));
+	if (message->size != SESSION_SIZE ||
+	    memcmp(message->payload, target->hello.session, SESSION_SIZE) != 0)
+		reply.side = OWNER_NOBODY;
+	return channel_send(channel, MESSAGE_OWNER, &reply, sizeof(reply), error);
+}
+
+/* Listens to what a new connection has to say. NULL: nobody came, or said nothing. */
+static Channel *greet(MigrateTarget *target, int patience_ms, Message *ret_message,
+		      bool *ret_go_on, GError **error)
+{
+	int fd = listener_accept(target->listener, patience_ms, error);
+
+	*ret_go_on = fd >= 0;
+	if (fd < 0)
+		return NULL;
+	g_autoptr(Channel) channel = channel_create(fd, target->patience_ms, NULL);
+
+	if (!target_adopt(target, channel, error)) {
+		*ret_go_on = false;
+		return NULL;
+	}
+	if (!channel_receive(channel, ret_message, error)) {
+		target_forget(target, channel);
+		return NULL;
+	}
+	return g_steal_pointer(&channel);
+}
+
+/* The next connection with a guest for which there is room; NULL: none will come. */
+static Channel *wait_for_source(MigrateTarget *target, GError **error)
+{
+	for (;;) {
+		g_autoptr(GError) why = NULL;
+		Message message;
+		bool go_on;
+		Channel *channel = greet(target, -1, &message, &go_on, &why);
+
+		if (channel && message.type == MESSAGE_HELLO) {
+			if (target_judge(target, channel, &message, &why))
+				return channel;
+			if (why)
+				channel_send_failure(channel, why);
+		} else if (channel && !answer(target, channel, &message, OWNER_NOBODY, &why)) {
+			channel_send_failure(channel, why);
+		}
+		if (channel) {
+			target_forget(target, channel);
+			channel_destroy(channel);
+		}
+		if (!go_on) {
+			g_propagate_error(error, g_steal_pointer(&why));
+			return NULL;
+		}
+		if (why)
+			target->sink.refused(target->sink.owner, why);
+	}
+}
+
+/* Until every channel of the session is there. Strangers are sent away. */
+static bool collect_channels(MigrateTarget *target, GError **error)
+{
+	unsigned missing = target->hello.channels - 1;
+
+	while (missing > 0) {
+		Message message;
+		bool go_on;
+		Join join;
+		Channel *channel =
+			greet(target, (int)target->patience_ms, &message, &go_on, error);
+
+		if (!channel && !go_on)
+			return false;
+		if (channel && message.type == MESSAGE_JOIN &&
+		    message_copy(&message, &join, sizeof(join), NULL) &&
+		    memcmp(join.session, target->hello.session, SESSION_SIZE) == 0 &&
+		    join.index >= 1 && join.index < target->hello.channels &&
+		    !target->channels[join.index]) {
+			target->channels[join.index] = channel;
+			missing--;
+			continue;
+		}
+		g_clear_error(error);
+		if (channel) {
+			target_forget(target, channel);
+			channel_destroy(channel);
+		}
+	}
+	return channel_send(target->channels[0], MESSAGE_JOINED, NULL, 0, error);
+}
+
+/* The machine that arrived is the one that was announced. */
+static bool check_outline(const MachineState *announced, const MachineState *state, GError **error)
+{
+	size_t cpuid = sizeof(*state->cpuid) +
+		       announced->cpuid->nent * sizeof(announced->cpuid->entries[0]);
+
+	if (state->memory != announced->memory || state->vcpus->len != announced->vcpus->len ||
+	    state->cpuid->nent != announced->cpuid->nent ||
+	    memcmp(state->cpuid, announced->cpuid, cpuid) != 0)
+		return umbra_fail(error, UMBRA_ERROR_INPUT,
+				  "the guest that arrived is not the one that was announced");
+	return true;
+}
+
+static bool take_state(MigrateTarget *target, GError **error)
+{
+	g_autoptr(MachineState) state = NULL;
+	Message message;
+
+	if (!channel_expect(target->channels[0], MESSAGE_STATE, &message, error))
+		return false;
+	state = state_tree_read(message.payload, message.size, error);
+	return state && check_outline(target->outline, state, error) &&
+	       target_check(target, state, error) &&
+	       machine_load(target->machine, state, MACHINE_CLOCK_GOES_ON, error) &&
+	       machine_start(target->machine, true, error) &&
+	       channel_send(target->channels[0], MESSAGE_READY, NULL, 0, error);
+}
+
+/* From here on the guest may be ours: see owner.h. */
+static bool take_over(MigrateTarget *target, GError **error)
+{
+	Message message;
+	Go go;
+
+	if (!channel_expect(target->channels[0], MESSAGE_GO, &message, error) ||
+	    !message_copy(&message, &go, sizeof(go), error))
+		return false;
+	if (target->owner && !owner_claim(target->owner, OWNER_TARGET))
+		return umbra_fail(error, UMBRA_ERROR_FAILED, "the source took its guest back");
+	if (go.running)
+		machine_resume(target->machine);
+	return true;
+}
+
+/* Answers questions until there is nobody left who could have one. */
+static void answer_until(MigrateTarget *target, OwnerSide side, int64_t until)
+{
+	for (;;) {
+		int64_t left = until < 0 ? -1 : (until - g_get_monotonic_time()) / 1000;
+		Message message;
+		bool go_on;
+
+		if (until >= 0 && left <= 0)
+			return;
+		Channel *channel = greet(target, (int)left, &message, &go_on, NULL);
+
+		if (!channel && !go_on)
+			return;
+		if (!channel)
+			continue;
+		bool asked = answer(target, channel, &message, side, NULL);
+
+		target_forget(target, channel);
+		channel_destroy(channel);
+		if (asked && side == OWNER_SOURCE)
+			return;
+	}
+}
+
+static void confirm(MigrateTarget *target)
+{
+	Message message;
+	bool done = channel_send(target->channels[0], MESSAGE_STARTED, NULL, 0, NULL) &&
+		    channel_expect(target->channels[0], MESSAGE_END, &message, NULL);
+
+	/* The source does not know, unless both share the word. */
+	if (!done && !target->owner)
+		answer_until(target, OWNER_TARGET, -1);
+}
+
+/* True: the guest is here. */
+static bool receive(MigrateTarget *target, GError **error)
+{
+	bool loaded = collect_channels(target, error) && target_receive_ram(target, error) &&
+		      take_state(target, error);
+
+	if (!loaded)
+		return false;
+	set_status(target, MIGRATE_DEVICE);
+	if (take_over(target, error))
+		return true;
+	/* It may have sent a GO that never came, and then asks. */
+	if (!target->owner)
+		answer_until(target, OWNER_SOURCE,
+			     g_get_monotonic_time() + 4000 * (int64_t)target->patience_ms);
+	return false;
+}
+
+static void *target_thread(void *argument)
+{
+	MigrateTarget *target = argument;
+	g_autoptr(GError) error = NULL;
+	Channel *channel = wait_for_source(target, &error);
+
+	if (!channel) {
+		set_status(target, MIGRATE_FAILED);
+		target->sink.failed(target->sink.owner, error);
+		return NULL;
+	}
+	set_status(target, MIGRATE_ACTIVE);
+	target->channels[0] = channel;
+	if (!receive(target, &error)) {
+		channel_send_failure(channel, error);
+		set_status(target, MIGRATE_FAILED);
+		g_clear_pointer(&target->machine, machine_destroy);
+		target->sink.failed(target->sink.owner, error);
+		return NULL;
+	}
+	set_status(target, MIGRATE_COMPLETED);
+	target->sink.started(target->sink.owner, g_steal_pointer(&target->machine));
+	confirm(target);
+	return NULL;
+}
+
+MigrateTarget *migrate_target_start(const MigrateTargetConfig *config, GError **error)
+{
+	g_auto(Address) address = {0};
+	Listener *listener;
+
+	if (!address_parse(config->uri, &address, error))
+		return NULL;
+	listener = listener_create(&address, config->tls, config->allow_remote, error);
+	if (!listener)
+		return NULL;
+	MigrateTarget *target = g_new0(MigrateTarget, 1);
+
+	target->listener = listener;
+	target->patience_ms = config->patience_ms;
+	target->config = config->machine;
+	target->machine_sink = config->machine_sink;
+	target->sink = config->sink;
+	target->status = MIGRATE_SETUP;
+	target->open = g_ptr_array_new();
+	g_mutex_init(&target->lock);
+	target->thread = g_thread_new("migrate", target_thread, target);
+	return target;
+}
+
+void migrate_target_destroy(MigrateTarget *target)
+{
+	if (!target)
+		return;
+	target_cancel(target);
+	g_thread_join(target->thread);
+	for (unsigned i = 0; i < CHANNELS_MAX; i++)
+		channel_destroy(target->channels[i]);
+	machine_destroy(target->machine);
+	listener_destroy(target->listener);
+	machine_state_destroy(target->outline);
+	owner_destroy(target->owner);
+	g_ptr_array_unref(target->open);
+	g_mutex_clear(&target->lock);
+	g_free(target->written);
+	g_free(target);
+}
+
+unsigned migrate_target_port(const MigrateTarget *target)
+{
+	return listener_port(target->listener);
+}
+
+MigrateStatus migrate_target_status(const MigrateTarget *target)
+{
+	return atomic_load(&target->status);
+}
