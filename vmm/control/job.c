@@ -162,6 +162,8 @@ bool job_must_be_idle(const Job *job, GError **error)
 void job_cancel(Job *job)
 {
 	atomic_store(&job->cancelled, true);
+	if (job->kind && job->kind->cancel)
+		job->kind->cancel(job->data);
 }
 
 void job_stop(Job *job)

@@ -29,6 +29,8 @@ typedef struct JobKind {
 	 * either way nothing is left behind.
 	 */
 	bool (*run)(Job *job, void *data, GError **error);
+	/* For work that waits: called after job_is_cancelled() has become true. May be NULL. */
+	void (*cancel)(void *data);
 	/* In the main loop, before the last event, when the thread is gone. */
 	void (*ended)(void *data, JobStatus status);
 	void (*free)(void *data);

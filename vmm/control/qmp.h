@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define QMP_ARGUMENTS_MAX 6
+#define QMP_ARGUMENTS_MAX 8
 
 /* What a command takes. */
 typedef struct QmpArgument {

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT
+#include "control/migration.h"
+
+#include "base/error.h"
+#include "control/migration_settings.h"
+#include "migrate/source.h"
+
+#include <string.h>
+
+struct ControlMigration {
+	ControlGuest *guest;
+	MigrationSettings settings;
+	MigrateSource *source; /* while the job runs */
+	bool dry_run;
+	char *uri; /* of the last one */
+	MigrateStatus told; /* by the last event */
+	MigrateProgress last; /* when no job runs: how the last one ended */
+};
+
+/* The status that clients are to see. */
+static void query(ControlMigration *migration, MigrateProgress *ret_progress)
+{
+	if (migration->source) {
+		migrate_source_query(migration->source, ret_progress);
+		return;
+	}
+	*ret_progress = migration->last;
+	ret_progress->error = g_strdup(migration->last.error);
+}
+
+/* In the main loop. A status that came and went unseen is not told. */
+static gboolean tell_status(void *owner)
+{
+	ControlMigration *migration = owner;
+	g_auto(MigrateProgress) progress = {0};
+
+	query(migration, &progress);
+	if (progress.status == migration->told)
+		return G_SOURCE_REMOVE;
+	migration->told = progress.status;
+	if (progress.status == MIGRATE_DEVICE)
+		control_server_event(migration->guest->server, "STOP", NULL);
+	if (migration->settings.events) {
+		json_object *data = json_object_new_object();
+
+		json_object_object_add(
+			data, "status",
+			json_object_new_string(migrate_status_name(progress.status)));
+		control_server_event(migration->guest->server, "MIGRATION", data);
+	}
+	return G_SOURCE_REMOVE;
+}
+
+/* In the job's thread. */
+static void changed(void *owner)
+{
+	g_idle_add(tell_status, owner);
+}
+
+static bool run(Job *job, void *data, GError **error)
+{
+	ControlMigration *migration = data;
+
+	(void)job;
+	return migrate_source_run(migration->source, error);
+}
+
+static void cancel(void *data)
+{
+	ControlMigration *migration = data;
+
+	migrate_source_cancel(migration->source);
+}
+
+static void describe(void *data, JobStatus status, json_object *event)
+{
+	ControlMigration *migration = data;
+	g_auto(MigrateProgress) progress = {0};
+
+	(void)status;
+	query(migration, &progress);
+	json_object_object_add(event, "migration", migration_progress_json(&progress));
+	json_object_object_add(event, "done",
+			       json_object_new_int64((int64_t)(progress.normal_pages +
+							       progress.zero_pages) *
+						     4096));
+	json_object_object_add(event, "total", json_object_new_int64((int64_t)progress.total));
+}
+
+static void ended(void *data, JobStatus status)
+{
+	ControlMigration *migration = data;
+
+	(void)status;
+	while (g_idle_remove_by_data(migration))
+		;
+	migrate_progress_finish(&migration->last);
+	migrate_source_query(migration->source, &migration->last);
+	g_clear_pointer(&migration->source, migrate_source_destroy);
+	/* A guest that went on after it had stopped for the hand-over. */
+	if (migration->told == MIGRATE_DEVICE && migration->last.status != MIGRATE_COMPLETED &&
+	    machine_is_running(migration->guest->machine))
+		control_server_event(migration->guest->server, "RESUME", NULL);
+	tell_status(migration);
+}
+
+static void nothing(void *data)
+{
+	(void)data;
+}
+
+static const JobKind migration_kind = {
+	.name = "a migration",
+	.event = "X_UMBRA_MIGRATION",
+	.describe = describe,
+	.run = run,
+	.cancel = cancel,
+	.ended = ended,
+	.free = nothing,
+};
+
+static bool migrate(void *owner, json_object *arguments, json_object **ret_value, GError **error)
+{
+	ControlMigration *migration = owner;
+	const char *uri = json_object_get_string(json_object_object_get(arguments, "uri"));
+	MigrateSourceConfig config = {
+		.uri = uri,
+		.tls = migration->settings.tls,
+		.dry_run = json_object_get_boolean(
+			json_object_object_get(arguments, "x-umbra-dry-run")),
+		.parameters = migration_settings_parameters(&migration->settings),
+		.sink = {.changed = changed, .owner = migration},
+	};
+
+	(void)ret_value;
+	if (machine_is_given_away(migration->guest->machine))
+		return umbra_fail(error, UMBRA_ERROR_USAGE, "the guest runs at %s already",
+				  migration->uri);
+	if (!job_must_be_idle(migration->guest->job, error))
+		return false;
+	migration->source = migrate_source_create(migration->guest->machine, &config, error);
+	if (!migration->source)
+		return false;
+	g_free(migration->uri);
+	migration->uri = g_strdup(uri);
+	migration->dry_run = config.dry_run;
+	migration->told = MIGRATE_NONE;
+	if (job_start(migration->guest->job, &migration_kind, migration, error))
+		return true;
+	g_clear_pointer(&migration->source, migrate_source_destroy);
+	return false;
+}
+
+static bool migrate_cancel(void *owner, json_object *arguments, json_object **ret_value,
+			   GError **error)
+{
+	ControlMigration *migration = owner;
+
+	/* As in QEMU, nothing to cancel is no error. */
+	(void)arguments, (void)ret_value, (void)error;
+	if (migration->source)
+		job_cancel(migration->guest->job);
+	return true;
+}
+
+static bool query_migrate(void *owner, json_object *arguments, json_object **ret_value,
+			  GError **error)
+{
+	g_auto(MigrateProgress) progress = {0};
+
+	(void)arguments, (void)error;
+	query(owner, &progress);
+	*ret_value = migration_progress_json(&progress);
+	return true;
+}
+
+static bool set_parameters(void *owner, json_object *arguments, json_object **ret_value,
+			   GError **error)
+{
+	ControlMigration *migration = owner;
+
+	(void)ret_value;
+	if (!migration_settings_set_parameters(&migration->settings, arguments, error))
+		return false;
+	if (migration->source) {
+		MigrateParameters parameters = migration_settings_parameters(&migration->settings);
+
+		migrate_source_set(migration->source, &parameters);
+	}
+	return true;
+}
+
+static bool query_parameters(void *owner, json_object *arguments, json_object **ret_value,
+			     GError **error)
+{
+	const ControlMigration *migration = owner;
+
+	(void)arguments, (void)error;
+	*ret_value = migration_settings_parameters_json(&migration->settings);
+	return true;
+}
+
+static bool set_capabilities(void *owner, json_object *arguments, json_object **ret_value,
+			     GError **error)
+{
+	ControlMigration *migration = owner;
+
+	(void)ret_value;
+	return job_must_be_idle(migration->guest->job, error) &&
+	       migration_settings_set_capabilities(
+		       &migration->settings, json_object_object_get(arguments, "capabilities"),
+		       error);
+}
+
+static bool query_capabilities(void *owner, json_object *arguments, json_object **ret_value,
+			       GError **error)
+{
+	const ControlMigration *migration = owner;
+
+	(void)arguments, (void)error;
+	*ret_value = migration_settings_capabilities_json(&migration->settings);
+	return true;
+}
+
+static const QmpCommand commands[] = {
+	{.name = "migrate",
+	 .run = migrate,
+	 .arguments = {{"uri", json_type_string, false},
+		       {"detach", json_type_boolean, true},
+		       {"x-umbra-dry-run", json_type_boolean, true}}},
+	{.name = "migrate_cancel", .run = migrate_cancel},
+	{.name = "query-migrate", .run = query_migrate},
+	{.name = "migrate-set-parameters",
+	 .run = set_parameters,
+	 .arguments = MIGRATION_PARAMETER_ARGUMENTS},
+	{.name = "query-migrate-parameters", .run = query_parameters},
+	{.name = "migrate-set-capabilities",
+	 .run = set_capabilities,
+	 .arguments = {{"capabilities", json_type_array, false}}},
+	{.name = "query-migrate-capabilities", .run = query_capabilities},
+};
+
+ControlMigration *control_migration_attach(ControlGuest *guest)
+{
+	ControlMigration *migration = g_new0(ControlMigration, 1);
+
+	migration->guest = guest;
+	migration_settings_init(&migration->settings);
+	control_server_add_commands(guest->server, commands, G_N_ELEMENTS(commands), migration);
+	return migration;
+}
+
+void control_migration_destroy(ControlMigration *migration)
+{
+	if (!migration)
+		return;
+	migrate_progress_finish(&migration->last);
+	migration_settings_finish(&migration->settings);
+	g_free(migration->uri);
+	g_free(migration);
+}
+
+const char *control_migration_moved_to(const ControlMigration *migration)
+{
+	return machine_is_given_away(migration->guest->machine) ? migration->uri : NULL;
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Live migration as QMP clients know it from QEMU (qapi/migration.json): migrate,
+ * migrate_cancel, query-migrate, parameters and capabilities, the event MIGRATION. A
+ * migration is a job (job.h) of its guest.
+ *
+ * What QEMU does not have: `migrate` takes "x-umbra-dry-run", the event
+ * X_UMBRA_MIGRATION tells how far it is, and "tls-creds" names a folder (docs/tls.md).
+ */
+#ifndef UMBRA_CONTROL_MIGRATION_H
+#define UMBRA_CONTROL_MIGRATION_H
+
+#include "control/guest.h"
+
+typedef struct ControlMigration ControlMigration;
+
+/* Adds the commands. `guest` must outlive the result, and that the server's last request. */
+ControlMigration *control_migration_attach(ControlGuest *guest);
+/* No job may run any more. Accepts NULL. */
+void control_migration_destroy(ControlMigration *migration);
+
+/* Where the guest went; NULL as long as it is here. */
+const char *control_migration_moved_to(const ControlMigration *migration);
+
+#endif
