@@ -97,7 +97,8 @@ static void test_each_flipped_bit_is_noticed(void)
 		page[i] = (uint8_t)(i * 7);
 	g_autoptr(GBytes) bytes = record(MESSAGE_RAM, run, sizeof(run), page, sizeof(page));
 	gsize size;
-	g_autofree uint8_t *copy = g_memdup2(g_bytes_get_data(bytes, &size), g_bytes_get_size(bytes));
+	g_autofree uint8_t *copy =
+		g_memdup2(g_bytes_get_data(bytes, &size), g_bytes_get_size(bytes));
 	Message message;
 
 	g_assert_true(replay(copy, size, &message, data, NULL));

@@ -86,9 +86,9 @@ static void test_tickets_are_not_trusted(void)
 
 static void test_addresses(void)
 {
-	static const char *const bad[] = {"",	       "unix:",	   "tcp:",	 "tcp:host",
-					  "tcp::1",    "tcp:h:",   "tcp:h:65536", "tcp:h:http",
-					  "fd:",       "fd:-1",	   "fd:x",	 "exec:cat",
+	static const char *const bad[] = {"",	       "unix:",	   "tcp:",	    "tcp:host",
+					  "tcp::1",    "tcp:h:",   "tcp:h:65536",   "tcp:h:http",
+					  "fd:",       "fd:-1",	   "fd:x",	    "exec:cat",
 					  "/tmp/sock", "tls:host", "fd:99999999999"};
 	g_auto(Address) address = {0};
 

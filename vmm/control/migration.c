@@ -12,8 +12,8 @@ struct ControlMigration {
 	MigrationSettings settings;
 	MigrateSource *source; /* while the job runs */
 	bool dry_run;
-	char *uri; /* of the last one */
-	MigrateStatus told; /* by the last event */
+	char *uri;	      /* of the last one */
+	MigrateStatus told;   /* by the last event */
 	MigrateProgress last; /* when no job runs: how the last one ended */
 };
 
@@ -80,10 +80,10 @@ static void describe(void *data, JobStatus status, json_object *event)
 	(void)status;
 	query(migration, &progress);
 	json_object_object_add(event, "migration", migration_progress_json(&progress));
-	json_object_object_add(event, "done",
-			       json_object_new_int64((int64_t)(progress.normal_pages +
-							       progress.zero_pages) *
-						     4096));
+	json_object_object_add(
+		event, "done",
+		json_object_new_int64((int64_t)(progress.normal_pages + progress.zero_pages) *
+				      4096));
 	json_object_object_add(event, "total", json_object_new_int64((int64_t)progress.total));
 }
 

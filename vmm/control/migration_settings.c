@@ -87,8 +87,8 @@ json_object *migration_settings_parameters_json(const MigrationSettings *setting
 
 	for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++) {
 		const void *from = (const char *)&settings->parameters + numbers[i].offset;
-		uint64_t value = numbers[i].is_wide ? *(const uint64_t *)from
-						    : *(const unsigned *)from;
+		uint64_t value =
+			numbers[i].is_wide ? *(const uint64_t *)from : *(const unsigned *)from;
 
 		json_object_object_add(object, numbers[i].name,
 				       json_object_new_int64((int64_t)value));

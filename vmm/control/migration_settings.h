@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* What a QMP client may set for migrations, and how it is told how one stands: JSON as QEMU has it. */
+/* What a QMP client may set for migrations, and how it is told how one stands: JSON as QEMU has it.
+ */
 #ifndef UMBRA_CONTROL_MIGRATION_SETTINGS_H
 #define UMBRA_CONTROL_MIGRATION_SETTINGS_H
 
@@ -9,10 +10,10 @@
 
 typedef struct MigrationSettings {
 	MigrateParameters parameters;
-	char *tls;	  /* folder, or NULL */
+	char *tls;	    /* folder, or NULL */
 	bool auto_converge; /* capabilities: slow the guest down, … */
-	bool events;	  /* … tell status by MIGRATION, … */
-	bool multifd;	  /* … parameters.channels connections */
+	bool events;	    /* … tell status by MIGRATION, … */
+	bool multifd;	    /* … parameters.channels connections */
 } MigrationSettings;
 
 void migration_settings_init(MigrationSettings *settings);
@@ -21,14 +22,14 @@ void migration_settings_finish(MigrationSettings *settings);
 /* What a migration gets: capabilities that are off take their parameters along. */
 MigrateParameters migration_settings_parameters(const MigrationSettings *settings);
 
-#define MIGRATION_PARAMETER_ARGUMENTS                                                       \
-	{                                                                                   \
+#define MIGRATION_PARAMETER_ARGUMENTS                                                            \
+	{                                                                                        \
 		{"downtime-limit", json_type_int, true}, {"max-bandwidth", json_type_int, true}, \
-			{"multifd-channels", json_type_int, true},                          \
-			{"cpu-throttle-initial", json_type_int, true},                      \
-			{"cpu-throttle-increment", json_type_int, true},                    \
-			{"max-cpu-throttle", json_type_int, true},                          \
-			{"tls-creds", json_type_string, true},                              \
+			{"multifd-channels", json_type_int, true},                               \
+			{"cpu-throttle-initial", json_type_int, true},                           \
+			{"cpu-throttle-increment", json_type_int, true},                         \
+			{"max-cpu-throttle", json_type_int, true},                               \
+			{"tls-creds", json_type_string, true},                                   \
 	}
 
 /* All of them or none. UMBRA_ERROR_USAGE names the one that is out of range. */

@@ -12,9 +12,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAGIC	     0x47494d55u /* "UMIG" */
-#define FAILURE_MAX  (64u << 10)
-#define PIECES_MAX   1024 /* IOV_MAX */
+#define MAGIC	    0x47494d55u /* "UMIG" */
+#define FAILURE_MAX (64u << 10)
+#define PIECES_MAX  1024 /* IOV_MAX */
 
 /*
  * Little-endian, as it is on the wire. The header is judged by itself before
@@ -48,11 +48,12 @@ struct Channel {
 };
 
 static const char *const names[MESSAGE_TYPES] = {
-	[MESSAGE_HELLO] = "HELLO",	 [MESSAGE_VERDICT] = "VERDICT", [MESSAGE_JOIN] = "JOIN",
-	[MESSAGE_JOINED] = "JOINED",	 [MESSAGE_RAM] = "RAM",		[MESSAGE_END] = "END",
-	[MESSAGE_STATE] = "STATE",	 [MESSAGE_READY] = "READY",	[MESSAGE_GO] = "GO",
-	[MESSAGE_STARTED] = "STARTED",	 [MESSAGE_FAILED] = "FAILED",	[MESSAGE_ALIVE] = "ALIVE",
-	[MESSAGE_WHO] = "WHO",		 [MESSAGE_OWNER] = "OWNER",};
+	[MESSAGE_HELLO] = "HELLO",     [MESSAGE_VERDICT] = "VERDICT", [MESSAGE_JOIN] = "JOIN",
+	[MESSAGE_JOINED] = "JOINED",   [MESSAGE_RAM] = "RAM",	      [MESSAGE_END] = "END",
+	[MESSAGE_STATE] = "STATE",     [MESSAGE_READY] = "READY",     [MESSAGE_GO] = "GO",
+	[MESSAGE_STARTED] = "STARTED", [MESSAGE_FAILED] = "FAILED",   [MESSAGE_ALIVE] = "ALIVE",
+	[MESSAGE_WHO] = "WHO",	       [MESSAGE_OWNER] = "OWNER",
+};
 
 const char *message_name(unsigned type)
 {
@@ -321,8 +322,7 @@ bool channel_expect(Channel *channel, MessageType type, Message *ret_message, GE
 	if (!channel_receive(channel, ret_message, error))
 		return false;
 	if (ret_message->type != type)
-		return umbra_fail(error, UMBRA_ERROR_INPUT,
-				  "a message %s came where %s was due",
+		return umbra_fail(error, UMBRA_ERROR_INPUT, "a message %s came where %s was due",
 				  message_name(ret_message->type), message_name(type));
 	return true;
 }
@@ -336,12 +336,12 @@ bool channel_is_readable(const Channel *channel)
 
 void channel_send_failure(Channel *channel, const GError *error)
 {
-	g_autofree char *text = g_strdup_printf(
-		"%c%.*s",
-		g_error_matches(error, UMBRA_ERROR, UMBRA_ERROR_INCOMPATIBLE)
-			? (char)UMBRA_ERROR_INCOMPATIBLE
-			: (char)(UMBRA_ERROR_INCOMPATIBLE + 1),
-		(int)(FAILURE_MAX - 2), error->message);
+	g_autofree char *text =
+		g_strdup_printf("%c%.*s",
+				g_error_matches(error, UMBRA_ERROR, UMBRA_ERROR_INCOMPATIBLE)
+					? (char)UMBRA_ERROR_INCOMPATIBLE
+					: (char)(UMBRA_ERROR_INCOMPATIBLE + 1),
+				(int)(FAILURE_MAX - 2), error->message);
 
 	(void)channel_send(channel, MESSAGE_FAILED, text, strlen(text), NULL);
 }

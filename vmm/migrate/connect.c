@@ -22,9 +22,9 @@
 struct Listener {
 	Address address; /* its kind; strings not kept */
 	UnixSocket unix_socket;
-	int fd;	       /* listening; -1 for a connected fd: that was handed out */
+	int fd;		/* listening; -1 for a connected fd: that was handed out */
 	bool connected; /* fd: is a connection, not a listener */
-	int cancel;    /* eventfd */
+	int cancel;	/* eventfd */
 	char *tls;
 };
 

@@ -39,8 +39,7 @@ static bool make_room(MigrateTarget *target, GError **error)
 		return false;
 	target->machine = machine_create_like(target->outline, target->config, memory,
 					      target->machine_sink, error);
-	target->written =
-		g_new0(uint64_t, bitmap_words(target->outline->memory / PAGE_SIZE));
+	target->written = g_new0(uint64_t, bitmap_words(target->outline->memory / PAGE_SIZE));
 	return target->machine != NULL;
 }
 

@@ -46,8 +46,7 @@ static bool add(Batch *batch, uint64_t page, bool is_zero, GError **error)
 	if (last && last->is_zero == is_zero && last->first + last->n == page)
 		last->n++;
 	else
-		batch->runs[batch->n_runs++] =
-			(PageRun){.first = page, .n = 1, .is_zero = is_zero};
+		batch->runs[batch->n_runs++] = (PageRun){.first = page, .n = 1, .is_zero = is_zero};
 	if (is_zero) {
 		batch->zero++;
 		return true;
@@ -104,11 +103,12 @@ bool page_runs_check(const Message *message, const PageSpace *space, const PageR
 	for (unsigned i = 0; i < n; i++)
 		if (runs[i].n == 0 || runs[i].first >= space->pages ||
 		    runs[i].n > space->pages - runs[i].first || runs[i].is_zero > 1)
-			return umbra_fail(error, UMBRA_ERROR_INPUT,
-					  "a message %s names %u pages at page %#lx of a guest that "
-					  "has %#lx",
-					  message_name(message->type), runs[i].n, runs[i].first,
-					  space->pages);
+			return umbra_fail(
+				error, UMBRA_ERROR_INPUT,
+				"a message %s names %u pages at page %#lx of a guest that "
+				"has %#lx",
+				message_name(message->type), runs[i].n, runs[i].first,
+				space->pages);
 	*ret_runs = runs;
 	*ret_n = n;
 	return true;

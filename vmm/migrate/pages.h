@@ -47,7 +47,7 @@ bool pages_send(Channel *channel, const PageSpace *space, const uint64_t *bitmap
  */
 typedef struct PageSink {
 	PageSpace space;
-	uint64_t *written; /* channels share it: a chunk is a number of whole words */
+	uint64_t *written;	  /* channels share it: a chunk is a number of whole words */
 	unsigned index, channels; /* only pages of this channel are right here */
 	bool (*place)(void *owner, uint64_t first, uint32_t n, const uint8_t *data, GError **error);
 	void *owner;

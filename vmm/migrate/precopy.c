@@ -157,10 +157,9 @@ static void publish(MigrateSource *source, const Round *round)
 	source->progress.remaining = round->remaining;
 	source->progress.bandwidth = round->bandwidth;
 	source->progress.throttle = source->throttle;
-	source->progress.dirty_pages_rate = round->remaining / PAGE_SIZE * G_USEC_PER_SEC /
-					    (uint64_t)MAX(round->duration, 1);
-	source->progress.expected_downtime_ms =
-		round->remaining * 1000 / MAX(round->bandwidth, 1);
+	source->progress.dirty_pages_rate =
+		round->remaining / PAGE_SIZE * G_USEC_PER_SEC / (uint64_t)MAX(round->duration, 1);
+	source->progress.expected_downtime_ms = round->remaining * 1000 / MAX(round->bandwidth, 1);
 	g_mutex_unlock(&source->lock);
 	source->sink.changed(source->sink.owner);
 }

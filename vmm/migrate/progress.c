@@ -4,12 +4,9 @@
 const char *migrate_status_name(MigrateStatus status)
 {
 	static const char *const names[] = {
-		[MIGRATE_NONE] = "none",
-		[MIGRATE_SETUP] = "setup",
-		[MIGRATE_ACTIVE] = "active",
-		[MIGRATE_DEVICE] = "device",
-		[MIGRATE_CANCELLED] = "cancelled",
-		[MIGRATE_COMPLETED] = "completed",
+		[MIGRATE_NONE] = "none",	   [MIGRATE_SETUP] = "setup",
+		[MIGRATE_ACTIVE] = "active",	   [MIGRATE_DEVICE] = "device",
+		[MIGRATE_CANCELLED] = "cancelled", [MIGRATE_COMPLETED] = "completed",
 		[MIGRATE_FAILED] = "failed",
 	};
 

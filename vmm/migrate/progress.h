@@ -11,7 +11,7 @@ typedef enum MigrateStatus {
 	MIGRATE_NONE,
 	MIGRATE_SETUP,
 	MIGRATE_ACTIVE,
-	MIGRATE_DEVICE,		 /* the guest is stopped, its last state on its way */
+	MIGRATE_DEVICE, /* the guest is stopped, its last state on its way */
 	MIGRATE_CANCELLED,
 	MIGRATE_COMPLETED,
 	MIGRATE_FAILED,
@@ -25,13 +25,13 @@ typedef struct MigrateParameters {
 	uint64_t max_bandwidth; /* bytes per second, 0: no limit */
 	unsigned channels;	/* connections in parallel */
 	unsigned throttle_initial, throttle_increment, throttle_max; /* percent; max 0: never */
-	unsigned patience_ms; /* silence of the peer */
+	unsigned patience_ms;					     /* silence of the peer */
 } MigrateParameters;
 
-#define MIGRATE_PARAMETERS_DEFAULT                                            \
-	{                                                                     \
-		.downtime_limit_ms = 100, .channels = 1, .throttle_initial = 20, \
-		.throttle_increment = 10, .throttle_max = 99, .patience_ms = 15000,  \
+#define MIGRATE_PARAMETERS_DEFAULT                                                  \
+	{                                                                           \
+		.downtime_limit_ms = 100, .channels = 1, .throttle_initial = 20,    \
+		.throttle_increment = 10, .throttle_max = 99, .patience_ms = 15000, \
 	}
 
 /* Where the time went while no guest ran, in µs. */

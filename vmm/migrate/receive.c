@@ -76,8 +76,7 @@ static void *receiver_thread(void *argument)
 {
 	Receiver *receiver = argument;
 
-	receiver->done =
-		receive_until_end(receiver->target, receiver->index, &receiver->error);
+	receiver->done = receive_until_end(receiver->target, receiver->index, &receiver->error);
 	if (!receiver->done)
 		cancel_all(receiver->target);
 	return NULL;
@@ -100,8 +99,7 @@ bool target_receive_ram(MigrateTarget *target, GError **error)
 			channel_cancel(target->channels[i]);
 	for (unsigned i = 1; i < n; i++) {
 		g_thread_join(receivers[i].thread);
-		if (!receivers[i].done &&
-		    (done || g_strcmp0(cause->message, "cancelled") == 0)) {
+		if (!receivers[i].done && (done || g_strcmp0(cause->message, "cancelled") == 0)) {
 			/* The first channel was cancelled because of this one. */
 			g_clear_error(&cause);
 			cause = g_steal_pointer(&receivers[i].error);

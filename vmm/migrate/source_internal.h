@@ -45,8 +45,8 @@ bool source_send_pages(MigrateSource *source, GError **error);
 
 /* handover.c: from the held guest to the one that runs there. */
 typedef enum Handover {
-	HANDOVER_DONE,	/* it runs there */
-	HANDOVER_FAILED, /* it is still ours; *error says why */
+	HANDOVER_DONE,	  /* it runs there */
+	HANDOVER_FAILED,  /* it is still ours; *error says why */
 	HANDOVER_UNKNOWN, /* the connection broke at the one moment where nobody can tell */
 } Handover;
 Handover handover_run(MigrateSource *source, GError **error);

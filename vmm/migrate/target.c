@@ -31,8 +31,8 @@ static bool answer(const MigrateTarget *target, Channel *channel, const Message 
 }
 
 /* Listens to what a new connection has to say. NULL: nobody came, or said nothing. */
-static Channel *greet(MigrateTarget *target, int patience_ms, Message *ret_message,
-		      bool *ret_go_on, GError **error)
+static Channel *greet(MigrateTarget *target, int patience_ms, Message *ret_message, bool *ret_go_on,
+		      GError **error)
 {
 	int fd = listener_accept(target->listener, patience_ms, error);
 
@@ -91,8 +91,7 @@ static bool collect_channels(MigrateTarget *target, GError **error)
 		Message message;
 		bool go_on;
 		Join join;
-		Channel *channel =
-			greet(target, (int)target->patience_ms, &message, &go_on, error);
+		Channel *channel = greet(target, (int)target->patience_ms, &message, &go_on, error);
 
 		if (!channel && !go_on)
 			return false;

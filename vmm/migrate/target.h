@@ -28,8 +28,8 @@ typedef struct MigrateTargetConfig {
 	const char *tls;
 	bool allow_remote; /* plain tcp: beyond loopback */
 	unsigned patience_ms;
-	const MachineConfig *machine;	  /* kvm_path and CET policy; must outlive the target */
-	const MachineSink *machine_sink;  /* likewise */
+	const MachineConfig *machine;	 /* kvm_path and CET policy; must outlive the target */
+	const MachineSink *machine_sink; /* likewise */
 	MigrateTargetSink sink;
 } MigrateTargetConfig;
 

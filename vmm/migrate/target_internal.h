@@ -36,8 +36,7 @@ void target_cancel(MigrateTarget *target);
 
 /* judge.c: true if the guest of this HELLO is to come, and a machine for it exists. False
  * without *error: a dry run, which was answered. */
-bool target_judge(MigrateTarget *target, Channel *channel, const Message *message,
-		  GError **error);
+bool target_judge(MigrateTarget *target, Channel *channel, const Message *message, GError **error);
 /* Everything that speaks against the state, one line each, is the error. */
 bool target_check(MigrateTarget *target, const MachineState *state, GError **error);
 
