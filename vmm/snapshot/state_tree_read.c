@@ -11,18 +11,6 @@
 
 #define X86_MSR_XSS 0xda0u
 
-/* The root's items, as bits of what has been seen. */
-enum {
-	ROOT_COMPATIBLE = 1 << 0,
-	ROOT_VERSION = 1 << 1,
-	ROOT_COMPATIBLE_VERSION = 1 << 2,
-	ROOT_KERNEL = 1 << 3,
-	ROOT_MACHINE = 1 << 4,
-	ROOT_VCPUS = 1 << 5,
-	ROOT_DEVICES = 1 << 6,
-	ROOT_OPTIONAL = ROOT_KERNEL,
-};
-
 static bool is_text(const TreeItem *item, const char *text)
 {
 	return item->size == strlen(text) + 1 && memcmp(item->data, text, item->size) == 0;
@@ -63,10 +51,11 @@ static bool check_vcpu(TreeCursor *cursor, const VcpuState *vcpu, unsigned id)
 	return true;
 }
 
-static bool read_vcpus(TreeCursor *cursor, MachineState *state)
+static bool read_vcpus(TreeCursor *cursor, const TreeItem *node, MachineState *state)
 {
 	TreeItem item;
 
+	(void)node;
 	for (;;) {
 		unsigned id = state->vcpus->len;
 		char name[32];
@@ -108,10 +97,11 @@ static bool is_next_of_kind(const MachineState *state, const DeviceKind *kind, c
 	return strcmp(name, expected) == 0;
 }
 
-static bool read_devices(TreeCursor *cursor, MachineState *state)
+static bool read_devices(TreeCursor *cursor, const TreeItem *node, MachineState *state)
 {
 	TreeItem item;
 
+	(void)node;
 	for (;;) {
 		const DeviceKind *kind;
 		DeviceState *device;
@@ -137,8 +127,9 @@ static bool read_devices(TreeCursor *cursor, MachineState *state)
 	}
 }
 
-static bool read_machine(TreeCursor *cursor, MachineState *state)
+static bool read_machine(TreeCursor *cursor, const TreeItem *node, MachineState *state)
 {
+	(void)node;
 	if (!tree_read_group(cursor, &machine_state_group, state))
 		return false;
 	if (state->memory == 0 || state->memory > LAYOUT_RAM_MAX || state->memory % 4096 != 0)
@@ -147,93 +138,89 @@ static bool read_machine(TreeCursor *cursor, MachineState *state)
 	return true;
 }
 
-static bool check_version(TreeCursor *cursor, const TreeItem *item)
+static bool read_compatible(TreeCursor *cursor, const TreeItem *item, MachineState *state)
 {
+	(void)state;
+	return is_text(item, TREE_COMPATIBLE) ||
+	       tree_cursor_refuse(cursor, item, "is not " TREE_COMPATIBLE);
+}
+
+static bool read_version(TreeCursor *cursor, const TreeItem *item, MachineState *state)
+{
+	(void)state;
+	return tree_cursor_expect_size(cursor, item, sizeof(uint32_t));
+}
+
+static bool read_compatible_version(TreeCursor *cursor, const TreeItem *item, MachineState *state)
+{
+	(void)state;
 	if (!tree_cursor_expect_size(cursor, item, sizeof(uint32_t)))
 		return false;
 	if (tree_item_u32(item, 0) > TREE_VERSION)
 		return tree_cursor_fail(cursor,
-					"compatible-version %u: written by a newer umbra, and this "
-					"one reads up to %u",
+					"%u: written by a newer umbra, and this one reads up to %u",
 					tree_item_u32(item, 0), TREE_VERSION);
-	return tree_item_u32(item, 0) > 0 || tree_cursor_fail(cursor, "compatible-version is 0");
+	return tree_item_u32(item, 0) > 0 || tree_cursor_fail(cursor, "is 0");
 }
 
-/* Returns the item's bit once it has been read, 0 for a failure. */
-static unsigned read_root_property(TreeCursor *cursor, const TreeItem *item, MachineState *state)
+static bool read_kernel(TreeCursor *cursor, const TreeItem *item, MachineState *state)
 {
-	if (strcmp(item->name, "compatible") == 0)
-		return is_text(item, TREE_COMPATIBLE) ||
-				       tree_cursor_refuse(cursor, item, "is not " TREE_COMPATIBLE)
-			       ? ROOT_COMPATIBLE
-			       : 0;
-	if (strcmp(item->name, "version") == 0)
-		return tree_cursor_expect_size(cursor, item, sizeof(uint32_t)) ? ROOT_VERSION : 0;
-	if (strcmp(item->name, "compatible-version") == 0)
-		return check_version(cursor, item) ? ROOT_COMPATIBLE_VERSION : 0;
-	if (strcmp(item->name, "kernel") != 0)
-		return tree_cursor_refuse(cursor, item, "is not known");
 	if (!is_printable(item))
 		return tree_cursor_refuse(cursor, item, "is no name of a kernel");
-	g_free(state->kernel);
 	state->kernel = g_strdup((const char *)item->data);
-	return ROOT_KERNEL;
-}
-
-static unsigned read_root_node(TreeCursor *cursor, const TreeItem *item, MachineState *state)
-{
-	static const struct {
-		const char *name;
-		unsigned bit;
-		bool (*read)(TreeCursor *cursor, MachineState *state);
-	} nodes[] = {
-		{"machine", ROOT_MACHINE, read_machine},
-		{"vcpus", ROOT_VCPUS, read_vcpus},
-		{"devices", ROOT_DEVICES, read_devices},
-	};
-
-	for (size_t i = 0; i < G_N_ELEMENTS(nodes); i++)
-		if (strcmp(item->name, nodes[i].name) == 0) {
-			tree_cursor_push(cursor, item->name);
-			if (!nodes[i].read(cursor, state))
-				return 0;
-			tree_cursor_pop(cursor);
-			return nodes[i].bit;
-		}
-	return tree_cursor_refuse(cursor, item, "is not known");
-}
-
-static bool check_root(TreeCursor *cursor, unsigned seen)
-{
-	/* In the order of the bits. */
-	static const char *const names[] = {"compatible", "version", "compatible-version",
-					    "kernel",	  "machine", "vcpus",
-					    "devices"};
-
-	for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
-		if (!((seen | ROOT_OPTIONAL) & (1u << i)))
-			return tree_cursor_fail(cursor, "'%s' is missing", names[i]);
 	return true;
+}
+
+static const struct {
+	const char *name;
+	TreeItemKind kind;
+	bool optional;
+	bool (*read)(TreeCursor *cursor, const TreeItem *item, MachineState *state);
+} root_items[] = {
+	{"compatible", TREE_PROPERTY, false, read_compatible},
+	{"version", TREE_PROPERTY, false, read_version},
+	{"compatible-version", TREE_PROPERTY, false, read_compatible_version},
+	{"kernel", TREE_PROPERTY, true, read_kernel},
+	{"machine", TREE_NODE, false, read_machine},
+	{"vcpus", TREE_NODE, false, read_vcpus},
+	{"devices", TREE_NODE, false, read_devices},
+};
+
+static bool read_root_item(TreeCursor *cursor, const TreeItem *item, MachineState *state,
+			   unsigned *seen)
+{
+	for (unsigned i = 0; i < G_N_ELEMENTS(root_items); i++) {
+		if (strcmp(item->name, root_items[i].name) != 0 || item->kind != root_items[i].kind)
+			continue;
+		if (*seen & (1u << i))
+			return tree_cursor_refuse(cursor, item, "is there twice");
+		*seen |= 1u << i;
+		tree_cursor_push(cursor, item->name);
+		if (!root_items[i].read(cursor, item, state))
+			return false;
+		tree_cursor_pop(cursor);
+		return true;
+	}
+	return tree_cursor_refuse(cursor, item, "is not known");
 }
 
 static bool read_root(TreeCursor *cursor, MachineState *state)
 {
-	unsigned bit, seen = 0;
+	unsigned seen = 0;
 	TreeItem item;
 
 	for (;;) {
 		if (!tree_cursor_next(cursor, &item))
 			return false;
 		if (item.kind == TREE_END)
-			return check_root(cursor, seen);
-		bit = item.kind == TREE_PROPERTY ? read_root_property(cursor, &item, state)
-						 : read_root_node(cursor, &item, state);
-		if (bit == 0)
+			break;
+		if (!read_root_item(cursor, &item, state, &seen))
 			return false;
-		if (seen & bit)
-			return tree_cursor_refuse(cursor, &item, "is there twice");
-		seen |= bit;
 	}
+	for (unsigned i = 0; i < G_N_ELEMENTS(root_items); i++)
+		if (!(seen & (1u << i)) && !root_items[i].optional)
+			return tree_cursor_fail(cursor, "'%s' is missing", root_items[i].name);
+	return true;
 }
 
 MachineState *state_tree_read(const void *data, size_t size, GError **error)
