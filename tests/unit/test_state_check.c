@@ -337,6 +337,16 @@ static void unknown_msr(MachineState *state, HostInfo *host)
 	set_msr(state, 0x1c5, 0);
 }
 
+/* KVM names no MTRR and no machine check bank, and has them all the same. */
+static void unlisted_msrs(MachineState *state, HostInfo *host)
+{
+	(void)host;
+	set_msr(state, 0x2ff, 0x806);
+	set_msr(state, 0x20f, 0xff0000800);
+	set_msr(state, 0x47f, 1);
+	set_msr(state, 0x480, 1);
+}
+
 static void ignored_msr(MachineState *state, HostInfo *host)
 {
 	set_msr(state, 0x1c4, 0x40000);
@@ -458,6 +468,7 @@ static const Case cases[] = {
 	{"tsc-scaled", scaling_host, {NULL}},
 	{"tsc-unknown", unknown_frequency, {NULL}},
 	{"msr", unknown_msr, {"0 msr 0x1c4: , refuses"}},
+	{"msr-unlisted", unlisted_msrs, {"0 msr 0x480: , refuses"}},
 	{"msr-ignored", ignored_msr, {"0 msr 0x1c4: , accepts-and-loses"}},
 	{"msr-canonical",
 	 crooked_addresses,
