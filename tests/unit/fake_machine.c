@@ -78,3 +78,11 @@ bool machine_write_cet(Machine *machine, unsigned id, const CetState *state, GEr
 			machine->views[id].cet.value[i] = state->value[i];
 	return true;
 }
+
+MachineState *machine_save(Machine *machine, GError **error)
+{
+	g_assert_true(machine->held || !machine->running);
+	if (!machine->save)
+		umbra_fail(error, UMBRA_ERROR_FAILED, "vcpu 0: KVM refuses");
+	return machine->save ? machine->save() : NULL;
+}

@@ -20,6 +20,7 @@ struct Machine {
 	unsigned n_views;  /* taken */
 	unsigned n_writes; /* of registers */
 	bool write_fails;
+	MachineState *(*save)(void); /* NULL: fails */
 };
 
 #endif

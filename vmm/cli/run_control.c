@@ -5,6 +5,7 @@
 #include "control/backtrace.h"
 #include "control/inspect.h"
 #include "control/registry.h"
+#include "control/state.h"
 
 #include <unistd.h>
 
@@ -54,6 +55,7 @@ bool run_control_start(RunControl *control, const RunControlConfig *config, Mach
 	control_guest_attach(&control->guest);
 	control_backtrace_attach(&control->guest);
 	control_inspect_attach(&control->guest);
+	control_state_attach(&control->guest);
 	return take_name(control, config->name, error) &&
 	       (!config->qmp || control_server_listen(control->server, config->qmp, error) ||
 		blame("--qmp", error));
