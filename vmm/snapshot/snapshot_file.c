@@ -110,6 +110,7 @@ static bool check_parts(const SnapshotFile *file, GError **error)
 
 static bool check_parent(const SnapshotFile *file, GError **error)
 {
+	static const uint8_t none[SNAPSHOT_ID_SIZE];
 	const FileHeader *header = &file->header;
 	const char *end = memchr(header->parent, '\0', sizeof(header->parent));
 
@@ -121,6 +122,8 @@ static bool check_parent(const SnapshotFile *file, GError **error)
 		if (g_ascii_iscntrl(*c))
 			return snapshot_file_fail(file, error,
 						  "the name of the file it continues is invalid");
+	if (memcmp(header->id, none, sizeof(none)) == 0)
+		return snapshot_file_fail(file, error, "has no id");
 	if (memcmp(header->id, header->parent_id, sizeof(header->id)) == 0)
 		return snapshot_file_fail(file, error, "says that it continues itself");
 	return true;
