@@ -54,11 +54,11 @@ static GArray *list_items(const void *fdt)
 
 		if (tag == FDT_BEGIN_NODE) {
 			node = at;
-			item.is_node = true;
-			item.name = fdt_get_name(fdt, at, NULL);
-			fdt_get_path(fdt, at, path, sizeof(path));
-			item.path = g_strdup(path);
 			if (at > 0) {
+				fdt_get_path(fdt, at, path, sizeof(path));
+				item.path = g_strdup(path);
+				item.name = fdt_get_name(fdt, at, NULL);
+				item.is_node = true;
 				none = (int)items->len;
 				g_array_append_val(items, item);
 			}
