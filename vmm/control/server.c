@@ -176,6 +176,15 @@ void control_server_add_commands(ControlServer *server, const QmpCommand *comman
 	g_array_append_val(server->tables, table);
 }
 
+void control_server_remove_commands(ControlServer *server, const QmpCommand *commands)
+{
+	for (guint i = 0; i < server->tables->len; i++)
+		if (g_array_index(server->tables, CommandTable, i).commands == commands) {
+			g_array_remove_index(server->tables, i);
+			return;
+		}
+}
+
 void control_server_event(ControlServer *server, const char *name, json_object *data)
 {
 	g_autofree char *line = qmp_event(name, data);

@@ -32,6 +32,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ControlServer, control_server_destroy)
 void control_server_add_commands(ControlServer *server, const QmpCommand *commands, unsigned n,
 				 void *owner);
 
+/* Takes a table away again. */
+void control_server_remove_commands(ControlServer *server, const QmpCommand *commands);
+
 /* Makes a socket at `path` (socket.h has the rules) and serves who connects to it. */
 bool control_server_listen(ControlServer *server, const char *path, GError **error);
 

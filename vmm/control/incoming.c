@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#include "control/incoming.h"
+
+static bool query_name(void *owner, json_object *arguments, json_object **ret_value, GError **error)
+{
+	const ControlIncoming *incoming = owner;
+
+	(void)arguments, (void)error;
+	*ret_value = json_object_new_object();
+	json_object_object_add(*ret_value, "name", json_object_new_string(incoming->name));
+	return true;
+}
+
+static bool query_status(void *owner, json_object *arguments, json_object **ret_value,
+			 GError **error)
+{
+	(void)owner, (void)arguments, (void)error;
+	*ret_value = json_object_new_object();
+	json_object_object_add(*ret_value, "status", json_object_new_string("inmigrate"));
+	json_object_object_add(*ret_value, "running", json_object_new_boolean(false));
+	return true;
+}
+
+static bool query_migrate(void *owner, json_object *arguments, json_object **ret_value,
+			  GError **error)
+{
+	const ControlIncoming *incoming = owner;
+	MigrateStatus status = incoming->status(incoming->owner);
+
+	(void)arguments, (void)error;
+	*ret_value = json_object_new_object();
+	if (status != MIGRATE_NONE)
+		json_object_object_add(*ret_value, "status",
+				       json_object_new_string(migrate_status_name(status)));
+	return true;
+}
+
+static bool migrate_incoming(void *owner, json_object *arguments, json_object **ret_value,
+			     GError **error)
+{
+	const ControlIncoming *incoming = owner;
+
+	(void)ret_value;
+	return incoming->listen(incoming->owner,
+				json_object_get_string(json_object_object_get(arguments, "uri")),
+				error);
+}
+
+static bool quit(void *owner, json_object *arguments, json_object **ret_value, GError **error)
+{
+	const ControlIncoming *incoming = owner;
+
+	(void)arguments, (void)ret_value, (void)error;
+	incoming->quit(incoming->owner);
+	return true;
+}
+
+static const QmpCommand commands[] = {
+	{.name = "query-name", .run = query_name},
+	{.name = "query-status", .run = query_status},
+	{.name = "query-migrate", .run = query_migrate},
+	{.name = "migrate-incoming",
+	 .run = migrate_incoming,
+	 .arguments = {{"uri", json_type_string, false}}},
+	{.name = "quit", .run = quit},
+};
+
+void control_incoming_attach(ControlIncoming *incoming)
+{
+	control_server_add_commands(incoming->server, commands, G_N_ELEMENTS(commands), incoming);
+}
+
+void control_incoming_detach(ControlIncoming *incoming)
+{
+	control_server_remove_commands(incoming->server, commands);
+}
