@@ -6,6 +6,9 @@
  *	full.snap     two vCPUs, the first in ring 3 with a shadow stack of three entries
  *	next.snap     continues it: one more call, so that the stack's page and SSP differ
  *	lost.snap     its u_cet is a value that KVM takes and loses
+ *	later.snap    full.snap, a timer's count later
+ *	single.snap   full.snap without its second vCPU
+ *	large.snap    full.snap with one more page of RAM
  *	host.json     the host it came from
  *	plain.json    the same without CET
  *	small.json    the same without AVX-512
@@ -89,6 +92,26 @@ static void save_states(const char *folder)
 	save(folder, "lost.snap", state, memory, NULL);
 }
 
+static void save_variants(const char *folder)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(MachineState) state = example_state();
+	g_autoptr(GuestMemory) memory = guest_memory_create(64 * LAYOUT_MIB, &error);
+	g_autoptr(GuestMemory) large = guest_memory_create(64 * LAYOUT_MIB + 4096, &error);
+	VcpuState *first = state->vcpus->pdata[0], *second = state->vcpus->pdata[1];
+
+	check(memory && large, error);
+	fill_memory(memory);
+	first->cet.value[CET_GUEST_SSP] = LINEAR + 0xfe8;
+	state->memory = large->size;
+	save(folder, "large.snap", state, large, NULL);
+	state->memory = memory->size;
+	second->lapic.regs[0x390] = 1; /* the timer's current count */
+	save(folder, "later.snap", state, memory, NULL);
+	g_ptr_array_set_size(state->vcpus, 1);
+	save(folder, "single.snap", state, memory, NULL);
+}
+
 static void describe(const char *folder, const char *name, const HostInfo *host)
 {
 	g_autofree char *path = g_build_filename(folder, name, NULL), *text = host_json(host);
@@ -128,6 +151,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	save_states(argv[1]);
+	save_variants(argv[1]);
 	describe_hosts(argv[1]);
 	return 0;
 }

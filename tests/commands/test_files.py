@@ -233,5 +233,65 @@ class Backtrace(Files):
         self.assertIn("full.snap", self.trouble("backtrace", "alone/next.snap"))
 
 
+class Diff(Files):
+    def test_same(self):
+        shutil.copy(self.folder / "full.snap", self.folder / "copy.snap")
+        self.assertEqual(self.umbra("diff", "full.snap", "copy.snap"),
+                         (YES, "RAM is the same in all 16384 pages\n"
+                               "full.snap and copy.snap are the same\n", ""))
+        self.assertEqual(self.json(YES, "diff", "full.snap", "copy.snap"), {
+            "version": 1, "same": True, "differences": [],
+            "ram": {"compared": True, "pages": 16384, "different": 0, "first": []}})
+
+    def test_different(self):
+        answer = self.json(NO, "diff", "full.snap", "next.snap")
+        self.assertEqual(answer["differences"], [
+            {"path": "vcpu 0: cet.guest_ssp", "a": hex(STACK + 0xFE8), "b": hex(STACK + 0xFE0),
+             "moves": False}])
+        # The page of the shadow stack, which only the newer file of the chain has.
+        self.assertEqual(answer["ram"], {"compared": True, "pages": 16384, "different": 1,
+                                         "first": ["0x1238000"]})
+
+    def test_text(self):
+        status, stdout, stderr = self.umbra("diff", "full.snap", "lost.snap")
+        self.assertEqual((status, stderr), (NO, ""))
+        head, *rows, ram, last = stdout.splitlines()
+        self.assertEqual(head.split(), ["full.snap", "lost.snap"])
+        self.assertEqual([row.split() for row in rows], [
+            ["vcpu", "0:", "cet.u_cet", "0x1", "0x8000000000000004"],
+            ["vcpu", "0:", "cet.guest_ssp", hex(STACK + 0xFE8), hex(STACK + 0xFE0)]])
+        self.assertEqual(ram, "RAM differs in 1 of 16384 pages, at 0x1238000")
+        self.assertEqual(last, "full.snap and lost.snap are different")
+
+    def test_ram_alone(self):
+        content = bytearray((self.folder / "full.snap").read_bytes())
+        at = content.index((0x401110).to_bytes(8, "little"))
+        content[at] ^= 1
+        (self.folder / "other.snap").write_bytes(content)
+        answer = self.json(NO, "diff", "full.snap", "other.snap")
+        self.assertEqual((answer["differences"], answer["ram"]["first"]), ([], ["0x1238000"]))
+
+    def test_what_runs_on(self):
+        answer = self.json(YES, "diff", "full.snap", "later.snap")
+        self.assertTrue(answer["same"])
+        difference, = answer["differences"]
+        self.assertEqual((difference["path"], difference["moves"]),
+                         ("vcpu 1: lapic.timer-current-count", True))
+
+    def test_what_only_one_has(self):
+        answer = self.json(NO, "diff", "full.snap", "single.snap")
+        self.assertIn({"path": "vcpu 1", "a": "present", "b": None, "moves": False},
+                      answer["differences"])
+
+    def test_another_size(self):
+        answer = self.json(NO, "diff", "full.snap", "large.snap")
+        self.assertEqual([d["path"] for d in answer["differences"]], ["memory"])
+        self.assertEqual(answer["ram"], {"compared": False, "why": "it has not the same size"})
+
+    def test_trouble(self):
+        self.assertIn("absent", self.trouble("diff", "full.snap", "absent"))
+        self.assertIn("an argument is missing", self.trouble("diff", "full.snap"))
+
+
 if __name__ == "__main__":
     tap.main()

@@ -3,6 +3,7 @@
 #ifndef UMBRA_TESTS_SNAPSHOT_FIXTURE_H
 #define UMBRA_TESTS_SNAPSHOT_FIXTURE_H
 
+#include "base/bytes.h"
 #include "base/layout.h"
 #include "snapshot/snapshot.h"
 #include "state_example.h"
@@ -99,6 +100,16 @@ static inline void fixture_save(const SnapshotFixture *fixture, const char *path
 	g_assert_no_error(error);
 }
 
+/* The bits of stored pages are those of the pages that hold anything. */
+static inline void fixture_assert_pages(const SnapshotFixture *fixture, const Snapshot *snapshot)
+{
+	g_autofree uint64_t *pages = snapshot_ram_pages(snapshot, NULL);
+
+	for (unsigned page = 0; page < FIXTURE_RAM / SNAPSHOT_PAGE; page++)
+		g_assert_cmpint(pages[page / 64] >> page % 64 & 1, ==,
+				!bytes_are_zero(fixture_page(fixture, page), SNAPSHOT_PAGE));
+}
+
 /* RAM as a restore gets it: mapped privately, then brought up to date. */
 static inline void fixture_assert_ram(const SnapshotFixture *fixture, const Snapshot *snapshot)
 {
@@ -115,6 +126,7 @@ static inline void fixture_assert_ram(const SnapshotFixture *fixture, const Snap
 	g_assert_true(snapshot_read_ram(snapshot, 0, ram, FIXTURE_RAM, &error));
 	g_assert_cmpmem(ram, FIXTURE_RAM, fixture->bytes, FIXTURE_RAM);
 	munmap(ram, FIXTURE_RAM);
+	fixture_assert_pages(fixture, snapshot);
 }
 
 #endif

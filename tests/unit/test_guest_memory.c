@@ -150,9 +150,12 @@ static void test_compare(void)
 	const uint64_t size = 3 * LAYOUT_GIB + 40 * 4096;
 	g_autoptr(GuestMemory) a = guest_memory_create(size, NULL);
 	g_autoptr(GuestMemory) b = guest_memory_create(size, NULL);
+	g_autofree uint64_t *none = g_new0(uint64_t, size / 4096 / 64 + 1);
+	g_autofree uint64_t *all = g_new0(uint64_t, size / 4096 / 64 + 1);
 	RamDifference difference;
 
-	ram_compare(a, b, &difference);
+	memset(all, 0xff, (size / 4096 / 64 + 1) * sizeof(*all));
+	ram_compare(a, b, all, all, &difference);
 	g_assert_cmpuint(difference.pages, ==, size / 4096);
 	g_assert_cmpuint(difference.different, ==, 0);
 	/* The first and the last byte of a page, and ten pages above the hole. */
@@ -160,12 +163,19 @@ static void test_compare(void)
 	*(uint8_t *)guest_memory_at(b, 0x7fff, 1) = 1;
 	for (unsigned i = 0; i < 10; i++)
 		*(uint8_t *)guest_memory_at(a, 4 * LAYOUT_GIB + i * 8192, 1) = 1;
-	ram_compare(a, b, &difference);
+	ram_compare(a, b, none, all, &difference);
 	g_assert_cmpuint(difference.different, ==, 12);
 	g_assert_cmphex(difference.first[0], ==, 0x5000);
 	g_assert_cmphex(difference.first[1], ==, 0x7000);
 	g_assert_cmphex(difference.first[2], ==, 0x100000000);
 	g_assert_cmphex(difference.first[7], ==, 0x10000a000);
+	/* Only what one of the two stores: page 7, and the second one above the hole. */
+	none[0] = 1 << 7;
+	none[3 * LAYOUT_GIB / 4096 / 64] = 1 << 2;
+	ram_compare(a, b, none, none, &difference);
+	g_assert_cmpuint(difference.different, ==, 2);
+	g_assert_cmphex(difference.first[0], ==, 0x7000);
+	g_assert_cmphex(difference.first[1], ==, 0x100002000);
 }
 
 int main(int argc, char **argv)

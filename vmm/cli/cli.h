@@ -25,6 +25,7 @@ typedef struct Command {
 
 int cmd_run(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
 int cmd_host(int argc, char **argv);
 int cmd_backtrace(int argc, char **argv);
 int cmd_list(int argc, char **argv);

@@ -19,6 +19,7 @@ static const Command commands[] = {
 	{"quit", "end a guest", cmd_quit},
 	{"backtrace", "a guest's call stack, read off its shadow stack", cmd_backtrace},
 	{"check", "would a guest load here, or on the host described?", cmd_check},
+	{"diff", "what two snapshots or guests differ in", cmd_diff},
 	{"host", "what this host's KVM offers for CET, and why not more", cmd_host},
 };
 

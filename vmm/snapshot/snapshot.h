@@ -79,6 +79,9 @@ int snapshot_ram_file(const Snapshot *snapshot, uint64_t *ret_offset);
 /* Brings the mapping up to date: reads what the incremental files hold into `ram`. */
 bool snapshot_apply_increments(const Snapshot *snapshot, uint8_t *ram, GError **error);
 
+/* A bit for each page that is stored anywhere in the chain; all others are zero. g_free. */
+uint64_t *snapshot_ram_pages(const Snapshot *snapshot, GError **error);
+
 /* `n` bytes of RAM at this place in the order of SnapshotRam, without checksums. */
 bool snapshot_read_ram(const Snapshot *snapshot, uint64_t offset, void *to, size_t n,
 		       GError **error);

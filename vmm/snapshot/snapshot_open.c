@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "snapshot/snapshot.h"
 
+#include "snapshot/ram_pages.h"
 #include "snapshot/ram_read.h"
 #include "snapshot/snapshot_file.h"
 #include "snapshot/state_tree.h"
@@ -103,6 +104,11 @@ bool snapshot_apply_increments(const Snapshot *snapshot, uint8_t *ram, GError **
 		if (!ram_apply(file_at(snapshot, i - 1), ram, error))
 			return false;
 	return true;
+}
+
+uint64_t *snapshot_ram_pages(const Snapshot *snapshot, GError **error)
+{
+	return ram_pages(snapshot->chain, snapshot->state->memory, error);
 }
 
 /* The newest file that knows the page has the last word; the full one knows all of them. */
