@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Guests deep in shadow-stack calls, saved and gone on with in new machines, under a real KVM."""
+
+import pathlib
+import re
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
+import lab  # noqa: E402
+import tap  # noqa: E402
+
+FOLDER = lab.BUILD / "tests" / "save_load"
+
+
+def expected(guest):
+    return subprocess.run([FOLDER / "expect", guest], capture_output=True, text=True,
+                          check=True).stdout
+
+
+class SaveLoad(unittest.TestCase):
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        guests = lab.BUILD / "tests" / "guests"
+        text = lab.run(["/lab/save_load.sh"], {
+            "save_load.sh": lab.ROOT / "tests" / "lab" / "save_load.sh",
+            "cet_deep": guests / "cet_deep",
+            "work": guests / "work",
+        }, options=("--add", f"{FOLDER / 'save_load'}:/bin/save_load"))
+        cls.sections = {name: (body, int(status)) for name, body, status in re.findall(
+            r"^== (\S+)\n(.*?)^== \1 ended with (\d+)$", text, re.M | re.S)}
+
+    def section(self, name):
+        """What the guest said, how often it was moved, and how it ended."""
+        text, status = self.sections[name]
+        said = "".join(re.findall(r"^(?:cet_deep|work): .*\n", text, re.M))
+        times, = re.findall(r"^save_load: moved (\d+) times", text, re.M)
+        return said, int(times), status
+
+    def test_undisturbed(self):
+        self.assertEqual(self.section("undisturbed"), (expected("cet_deep"), 0, 0))
+
+    def test_shadow_stacks_survive_and_still_protect(self):
+        said, times, status = self.section("deep")
+        self.assertEqual((said, status), (expected("cet_deep"), 0), self.sections["deep"])
+        self.assertGreater(times, 10)
+
+    def test_without_its_ssp_the_guest_dies(self):
+        said, times, status = self.section("without-ssp")
+        self.assertEqual(times, 1)
+        self.assertNotEqual(said, expected("cet_deep"))
+        self.assertTrue(status or "WRONG" in said, self.sections["without-ssp"])
+
+    def test_without_u_cet_the_guest_is_not_protected(self):
+        said, times, _ = self.section("without-u-cet")
+        self.assertEqual(times, 1)
+        self.assertNotEqual(said, expected("cet_deep"))
+
+    def test_work(self):
+        said, times, status = self.section("work")
+        self.assertEqual((said, status), (expected("work"), 0), self.sections["work"])
+        self.assertGreater(times, 0)
+
+
+if __name__ == "__main__":
+    tap.main()
