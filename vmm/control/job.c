@@ -2,10 +2,10 @@
 #include "control/job.h"
 
 #include "base/error.h"
+#include "base/signals.h"
 
 #include <errno.h>
 #include <glib-unix.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -98,12 +98,11 @@ static gboolean on_done(int fd, GIOCondition condition, void *owner)
 	return G_SOURCE_REMOVE;
 }
 
-/* Signals of the process are the main thread's. */
 static GThread *start_thread(Job *job, GError **error)
 {
 	sigset_t all, old;
 
-	sigfillset(&all);
+	signals_for_thread(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	GThread *thread = g_thread_try_new("job", thread_main, job, error);
 

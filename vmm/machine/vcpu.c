@@ -6,6 +6,7 @@
 #include "machine/internal.h"
 
 #include "base/error.h"
+#include "base/signals.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -203,7 +204,7 @@ bool vcpu_start(Vcpu *vcpu, GError **error)
 	sigset_t all, old;
 
 	/* Signals of the process belong to the main thread; only the kick is for this one. */
-	sigfillset(&all);
+	signals_for_thread(&all);
 	sigdelset(&all, KICK_SIGNAL);
 	run_state_thread_begins(vcpu->machine);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
