@@ -11,9 +11,10 @@
 
 /* Exit statuses (umbra(1), EXIT STATUS). */
 enum {
-	EXIT_YES = 0,	  /* done, or the answer is yes */
-	EXIT_NO = 1,	  /* the answer is no: incompatible, different, not there */
-	EXIT_TROUBLE = 2, /* usage, or something failed */
+	EXIT_YES = 0,	       /* done, or the answer is yes */
+	EXIT_NO = 1,	       /* the answer is no: incompatible, different, not there */
+	EXIT_TROUBLE = 2,      /* usage, or something failed */
+	EXIT_CANNOT_GO_ON = 5, /* a guest could not go on; 3 and 4: see session.c */
 };
 
 typedef struct Command {
@@ -34,6 +35,8 @@ int cmd_set(int argc, char **argv);
 int cmd_pause(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_quit(int argc, char **argv);
+int cmd_snapshot(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
 
 /* Prints "umbra: MESSAGE" to stderr and returns EXIT_TROUBLE. */
 int cli_trouble(const char *format, ...) G_GNUC_PRINTF(1, 2);

@@ -23,6 +23,7 @@ struct Client {
 	char *target; /* as errors name it */
 	int fd;
 	Framer input;
+	GQueue *events; /* NULL: they are not kept */
 };
 
 static char *find_socket(const char *target, GError **error)
@@ -102,37 +103,44 @@ static int receive(Client *client, gint64 deadline, GError **error)
 	}
 }
 
-/* The next message of the guest. */
-static json_object *next_message(Client *client, gint64 deadline, GError **error)
+/* The next message that has arrived: 1, 0 if none has, -1 for what no umbra would say. */
+static int take_message(Client *client, json_object **ret_message, GError **error)
 {
 	const char *text;
 	size_t length;
+	FrameResult result = framer_next(&client->input, &text, &length);
 
-	for (;;) {
-		FrameResult result = framer_next(&client->input, &text, &length);
+	if (result == FRAME_NONE)
+		return 0;
+	if (result == FRAME_VALUE) {
+		g_autofree char *copy = g_strndup(text, length);
+		json_object *message = json_tokener_parse(copy);
 
-		if (result == FRAME_VALUE) {
-			g_autofree char *copy = g_strndup(text, length);
-			json_object *message = json_tokener_parse(copy);
+		*ret_message = message;
+		if (json_object_is_type(message, json_type_object))
+			return 1;
+		json_object_put(message);
+	}
+	umbra_fail(error, UMBRA_ERROR_INPUT,
+		   "%s: what listens there is no umbra: it does not speak QMP", client->target);
+	return -1;
+}
 
-			if (json_object_is_type(message, json_type_object))
-				return message;
-			json_object_put(message);
-		}
-		if (result != FRAME_NONE) {
-			umbra_fail(error, UMBRA_ERROR_INPUT,
-				   "%s: what listens there is no umbra: it does not speak QMP",
-				   client->target);
-			return NULL;
-		}
-		int got = receive(client, deadline, error);
+/* The next message of the guest. */
+static json_object *next_message(Client *client, gint64 deadline, GError **error)
+{
+	json_object *message = NULL;
+	int got;
 
+	while ((got = take_message(client, &message, error)) == 0) {
+		got = receive(client, deadline, error);
 		if (got == 0)
 			umbra_fail(error, UMBRA_ERROR_FAILED, "%s: the guest has ended",
 				   client->target);
 		if (got <= 0)
 			return NULL;
 	}
+	return got > 0 ? message : NULL;
 }
 
 static bool greet(Client *client, GError **error)
@@ -184,6 +192,8 @@ void client_close(Client *client)
 		return;
 	close(client->fd);
 	framer_finish(&client->input);
+	if (client->events)
+		g_queue_free_full(client->events, (GDestroyNotify)(void (*)(void))json_object_put);
 	g_free(client->target);
 	g_free(client);
 }
@@ -209,7 +219,7 @@ static bool send_text(Client *client, const char *text, gint64 deadline, GError 
 	return true;
 }
 
-/* What an answer says, or NULL: it is an event. */
+/* What an answer says; *ret_value stays NULL for an event. */
 static bool take_answer(Client *client, json_object *message, json_object **ret_value,
 			GError **error)
 {
@@ -219,8 +229,11 @@ static bool take_answer(Client *client, json_object *message, json_object **ret_
 		json_object_get(*ret_value);
 		return true;
 	}
-	if (!json_object_object_get_ex(message, "error", &failed))
+	if (!json_object_object_get_ex(message, "error", &failed)) {
+		if (client->events)
+			g_queue_push_tail(client->events, json_object_get(message));
 		return true;
+	}
 	json_object_object_get_ex(failed, "desc", &description);
 	return umbra_fail(error, UMBRA_ERROR_FAILED, "%s: %s", client->target,
 			  description ? json_object_get_string(description)
@@ -247,6 +260,56 @@ json_object *client_execute(Client *client, const char *command, json_object *ar
 			return NULL;
 	}
 	return value;
+}
+
+void client_keep_events(Client *client)
+{
+	if (!client->events)
+		client->events = g_queue_new();
+}
+
+/* Waits for input: true if there is some, false for `other_fd` or an error. */
+static bool wait_for_either(const Client *client, int other_fd, GError **error)
+{
+	struct pollfd ready[] = {{.fd = client->fd, .events = POLLIN},
+				 {.fd = other_fd, .events = POLLIN}};
+
+	while (poll(ready, G_N_ELEMENTS(ready), -1) < 0)
+		if (errno != EINTR)
+			return umbra_fail_errno(error, errno, "%s", client->target);
+	return !ready[1].revents;
+}
+
+bool client_next_event(Client *client, const char *name, int other_fd, json_object **ret_data,
+		       GError **error)
+{
+	*ret_data = NULL;
+	for (;;) {
+		g_autoptr(json_object) message =
+			client->events ? g_queue_pop_head(client->events) : NULL;
+		g_autoptr(GError) failed = NULL;
+
+		if (!message && take_message(client, &message, error) < 0)
+			return false;
+		if (!message) {
+			if (!wait_for_either(client, other_fd, &failed)) {
+				bool other = !failed;
+
+				if (failed)
+					g_propagate_error(error, g_steal_pointer(&failed));
+				return other;
+			}
+			message = next_message(client, answer_deadline(), error);
+			if (!message)
+				return false;
+		}
+		json_object *event = json_object_object_get(message, "event");
+
+		if (event && strcmp(json_object_get_string(event), name) == 0) {
+			*ret_data = json_object_get(json_object_object_get(message, "data"));
+			return true;
+		}
+	}
 }
 
 bool client_wait_end(Client *client, GError **error)

@@ -27,6 +27,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Client, client_close)
 json_object *client_execute(Client *client, const char *command, json_object *arguments,
 			    GError **error);
 
+/* From now on events that come between are kept for client_next_event(). */
+void client_keep_events(Client *client);
+/*
+ * The data of the next event of that name (json_object_put()); waits for it as long as it
+ * takes. True with NULL: the file descriptor `other_fd` (-1: none) can be read. False: an
+ * error, or the guest has ended.
+ */
+bool client_next_event(Client *client, const char *name, int other_fd, json_object **ret_data,
+		       GError **error);
+
 /* Waits until the guest has closed the connection: its process is ending. */
 bool client_wait_end(Client *client, GError **error);
 

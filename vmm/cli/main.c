@@ -17,6 +17,8 @@ static const Command commands[] = {
 	{"pause", "stop a guest's processors", cmd_pause},
 	{"resume", "let a paused guest go on", cmd_resume},
 	{"quit", "end a guest", cmd_quit},
+	{"snapshot", "store a guest in a file", cmd_snapshot},
+	{"restore", "let the guest of a snapshot go on", cmd_restore},
 	{"backtrace", "a guest's call stack, read off its shadow stack", cmd_backtrace},
 	{"check", "would a guest load here, or on the host described?", cmd_check},
 	{"diff", "what two snapshots or guests differ in", cmd_diff},

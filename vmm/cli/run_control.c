@@ -56,9 +56,15 @@ bool run_control_start(RunControl *control, const RunControlConfig *config, Mach
 	control_backtrace_attach(&control->guest);
 	control_inspect_attach(&control->guest);
 	control_state_attach(&control->guest);
+	control->snapshots = control_snapshots_attach(&control->guest);
 	return take_name(control, config->name, error) &&
 	       (!config->qmp || control_server_listen(control->server, config->qmp, error) ||
 		blame("--qmp", error));
+}
+
+void run_control_stop_job(RunControl *control)
+{
+	job_stop(control->guest.job);
 }
 
 void run_control_announce_end(const RunControl *control, const MachineEnd *end, const char *reason)
@@ -70,6 +76,7 @@ void run_control_finish(RunControl *control)
 {
 	job_destroy(control->guest.job);
 	control_server_destroy(control->server);
+	control_snapshots_destroy(control->snapshots);
 	g_free(control->made_up_name);
 	*control = (RunControl){0};
 }

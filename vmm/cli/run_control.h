@@ -3,7 +3,7 @@
 #ifndef UMBRA_CLI_RUN_CONTROL_H
 #define UMBRA_CLI_RUN_CONTROL_H
 
-#include "control/guest.h"
+#include "control/snapshot.h"
 
 typedef struct RunControlConfig {
 	char *name; /* NULL: one is made up */
@@ -13,6 +13,7 @@ typedef struct RunControlConfig {
 typedef struct RunControl {
 	ControlServer *server;
 	ControlGuest guest;
+	ControlSnapshots *snapshots;
 	char *made_up_name;
 } RunControl;
 
@@ -24,6 +25,9 @@ typedef struct RunControl {
  */
 bool run_control_start(RunControl *control, const RunControlConfig *config, Machine *machine,
 		       void (*quit)(void *owner), void *owner, GError **error);
+
+/* Cancels a snapshot or a migration that is under way, and waits for it. */
+void run_control_stop_job(RunControl *control);
 
 /* Tells clients how the guest ended, see control_guest_announce_end(). */
 void run_control_announce_end(const RunControl *control, const MachineEnd *end, const char *reason);

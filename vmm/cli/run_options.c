@@ -13,13 +13,15 @@ void run_options_finish(RunOptions *options)
 	g_free(options->memory);
 	g_free(options->cpus);
 	g_free(options->cet);
-	g_free(options->control.name);
-	g_free(options->control.qmp);
+	g_free(options->file);
+	g_free(options->session.control.name);
+	g_free(options->session.control.qmp);
 	g_free((char *)options->config.kvm_path);
 	g_free((char *)options->config.kernel);
 	g_free((char *)options->config.initrd);
 	g_free((char *)options->config.cmdline);
 }
+
 static bool parse_cet(const char *text, CetPolicy *ret_policy, GError **error)
 {
 	static const char *const names[] = {
@@ -34,6 +36,43 @@ static bool parse_cet(const char *text, CetPolicy *ret_policy, GError **error)
 			return true;
 		}
 	return umbra_fail(error, UMBRA_ERROR_USAGE, "--cet: '%s' is none of auto, on, off", text);
+}
+
+/* Options that say where and how a guest runs, not what it is. */
+#define COMMON_OPTIONS(options)                                                  \
+	{"cet",                                                                  \
+	 0,                                                                      \
+	 0,                                                                      \
+	 G_OPTION_ARG_STRING,                                                    \
+	 &(options)->cet,                                                        \
+	 "CET in the guest: what the host can, or refuse to start, or none",     \
+	 "auto|on|off"},                                                         \
+		{"name",                                                         \
+		 'n',                                                            \
+		 0,                                                              \
+		 G_OPTION_ARG_STRING,                                            \
+		 &(options)->session.control.name,                               \
+		 "what other commands call this guest (default umbra-PID)",      \
+		 "NAME"},                                                        \
+		{"qmp",                                                          \
+		 0,                                                              \
+		 0,                                                              \
+		 G_OPTION_ARG_FILENAME,                                          \
+		 &(options)->session.control.qmp,                                \
+		 "listen for QMP clients at this path too",                      \
+		 "SOCKET"},                                                      \
+	{                                                                        \
+		"kvm", 0, 0, G_OPTION_ARG_FILENAME, &(options)->config.kvm_path, \
+			"KVM's device (default " KVM_DEFAULT_PATH ")", "PATH"    \
+	}
+
+static bool finish_common(RunOptions *options, GError **error)
+{
+	if (options->cet && !parse_cet(options->cet, &options->config.cet, error))
+		return false;
+	if (!options->config.kvm_path)
+		options->config.kvm_path = g_strdup(KVM_DEFAULT_PATH);
+	return true;
 }
 
 bool run_options_parse(RunOptions *options, int argc, char **argv, GError **error)
@@ -53,14 +92,7 @@ bool run_options_parse(RunOptions *options, int argc, char **argv, GError **erro
 		{"memory", 'm', 0, G_OPTION_ARG_STRING, &options->memory,
 		 "RAM, 64M to 4T (default 512M)", "SIZE"},
 		{"cpus", 'p', 0, G_OPTION_ARG_STRING, &options->cpus, "vCPUs (default 1)", "N"},
-		{"cet", 0, 0, G_OPTION_ARG_STRING, &options->cet,
-		 "CET in the guest: what the host can, or refuse to start, or none", "auto|on|off"},
-		{"name", 'n', 0, G_OPTION_ARG_STRING, &options->control.name,
-		 "what other commands call this guest (default umbra-PID)", "NAME"},
-		{"qmp", 0, 0, G_OPTION_ARG_FILENAME, &options->control.qmp,
-		 "listen for QMP clients at this path too", "SOCKET"},
-		{"kvm", 0, 0, G_OPTION_ARG_FILENAME, &config->kvm_path,
-		 "KVM's device (default " KVM_DEFAULT_PATH ")", "PATH"},
+		COMMON_OPTIONS(options),
 		{0},
 	};
 	uint64_t cpus = 1;
@@ -76,12 +108,50 @@ bool run_options_parse(RunOptions *options, int argc, char **argv, GError **erro
 		return false;
 	if (options->cpus && !parse_uint("--cpus", options->cpus, 1, LAYOUT_CPUS_MAX, &cpus, error))
 		return false;
-	if (options->cet && !parse_cet(options->cet, &config->cet, error))
-		return false;
 	config->cpus = (unsigned)cpus;
-	if (!config->kvm_path)
-		config->kvm_path = g_strdup(KVM_DEFAULT_PATH);
 	if (!config->cmdline)
 		config->cmdline = g_strdup("");
-	return true;
+	return finish_common(options, error);
+}
+
+static gboolean refuse_option(const char *name, const char *value, gpointer data, GError **error)
+{
+	(void)value, (void)data;
+	g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
+		    "%s is not for restore: it is in the file", name);
+	return FALSE;
+}
+
+/* An option of run's that says what the guest is. */
+#define IN_FILE(name, letter)                                                  \
+	{                                                                      \
+		(name), (letter), G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_CALLBACK, \
+			(gpointer)refuse_option, NULL, NULL                    \
+	}
+
+bool restore_options_parse(RunOptions *options, int argc, char **argv, GError **error)
+{
+	gboolean paused = FALSE;
+	const GOptionEntry entries[] = {
+		{"paused", 0, 0, G_OPTION_ARG_NONE, &paused, "let it wait for `umbra resume`",
+		 NULL},
+		COMMON_OPTIONS(options),
+		IN_FILE("kernel", 'k'),
+		IN_FILE("initrd", 'i'),
+		IN_FILE("initramfs", 0),
+		IN_FILE("cmdline", 'c'),
+		IN_FILE("append", 0),
+		IN_FILE("memory", 'm'),
+		IN_FILE("cpus", 'p'),
+		{0},
+	};
+
+	if (!cli_parse(&argc, &argv, entries, "FILE",
+		       "Lets the guest of a snapshot go on, with its console on this terminal "
+		       "(Ctrl-A h for help).",
+		       2, error))
+		return false;
+	options->file = g_strdup(argv[1]);
+	options->session.paused = paused;
+	return finish_common(options, error);
 }

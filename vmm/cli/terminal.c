@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -18,6 +19,8 @@ static struct {
 	volatile sig_atomic_t entered; /* between terminal_enter() and terminal_leave() */
 	volatile sig_atomic_t raw;     /* `found` has to be put back */
 	struct termios found;
+	const char *lost_text; /* of terminal_on_lost_memory() */
+	int lost_status;
 } terminal;
 
 /* A terminal that does not control this process has no foreground: nobody else reads it. */
@@ -152,4 +155,24 @@ void terminal_leave(void)
 		return;
 	terminal.entered = 0;
 	give_back();
+}
+
+static void on_lost_memory(int signal_number)
+{
+	(void)signal_number;
+	terminal_leave();
+	(void)!write(STDERR_FILENO, terminal.lost_text, strlen(terminal.lost_text));
+	_exit(terminal.lost_status);
+}
+
+void terminal_on_lost_memory(const char *text, int status)
+{
+	struct sigaction action = {.sa_handler = on_lost_memory};
+	struct sigaction before;
+
+	terminal.lost_text = text;
+	terminal.lost_status = status;
+	sigemptyset(&action.sa_mask);
+	if (sigaction(SIGBUS, NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+		sigaction(SIGBUS, &action, NULL);
 }

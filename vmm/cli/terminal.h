@@ -28,4 +28,10 @@ bool terminal_ours(void);
 /* Gives the terminal back. Nothing happens if it was not entered. */
 void terminal_leave(void);
 
+/*
+ * What to print, and the exit status, should memory that was mapped from a file prove not to
+ * be there any more (SIGBUS). `text` stays the caller's and must last as long as the process.
+ */
+void terminal_on_lost_memory(const char *text, int status);
+
 #endif

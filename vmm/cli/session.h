@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A guest at this terminal, from its first instruction to the exit status: what
+ * `umbra run` and `umbra restore` have in common. The main thread owns the terminal,
+ * signals and the control socket; vCPU threads touch the console only through
+ * console_write().
+ *
+ *   session_create → a machine, made with session_sink() → session_run → session_destroy
+ */
+#ifndef UMBRA_CLI_SESSION_H
+#define UMBRA_CLI_SESSION_H
+
+#include "cli/run_control.h"
+#include "machine/machine.h"
+
+typedef struct Session Session;
+
+typedef struct SessionConfig {
+	RunControlConfig control;
+	bool paused; /* the guest waits for `umbra resume` */
+	/*
+	 * When the guest came to a bad end: a further reason that KVM cannot know (g_free), or
+	 * NULL. The function may be NULL.
+	 */
+	char *(*explain)(void *owner);
+	void *owner;
+} SessionConfig;
+
+Session *session_create(void);
+/* Leaves the machine alone. Accepts NULL. */
+void session_destroy(Session *session);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Session, session_destroy)
+
+/* What the machine has to be made with. */
+MachineSink session_sink(Session *session);
+
+/*
+ * Runs the machine until it ends, says how, and returns the exit status. *error, with
+ * EXIT_TROUBLE, if it could not be started.
+ */
+int session_run(Session *session, Machine *machine, const SessionConfig *config, GError **error);
+
+#endif
