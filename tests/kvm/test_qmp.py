@@ -287,7 +287,7 @@ class Inspect(QmpTest):
                 (("inspect", "it", "--cpu", "x"), "'x' is not a number"),
                 (("inspect", "it", "--watch", "-1"), "--watch: give seconds"),
                 (("inspect", "nix"), "no guest of that name"),
-                (("inspect", __file__), "not a socket"),
+                (("inspect", __file__), "is no snapshot of umbra"),
                 (("set", "it", "u_cet=1"), "the guest runs: pause it first"),
                 (("set", "it"), "an argument is missing"),
                 (("set", "it", "u_cet"), "is not REGISTER=VALUE"),
