@@ -63,11 +63,11 @@ def _compile(source, flags):
 
 def _build_modules(series, say):
     """The directory of the modules that the project's kernel/ has for `series`."""
-    program = HERE.parent / "kernel" / series / "build"
+    program = HERE.parent / "kernel" / parts.number(series) / "build"
     if not program.exists():
         raise LabError(f"there is no {program}")
     # It says on stderr what it does, and the result on stdout.
-    done = subprocess.run([program], text=True, check=False, stdin=subprocess.DEVNULL,
+    done = subprocess.run([program, "--as", series], text=True, check=False, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE)
     if done.returncode != 0:
         raise LabError(f"cannot build the modules for Linux {series}")

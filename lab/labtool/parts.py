@@ -17,12 +17,13 @@ from .archive import Archive, require
 from .errors import LabError
 
 LIBRARIES = r"(lib[a-z0-9]|zlib1g)"
-# Kernel series: the suite it is in, and how its builds for that suite are marked.
+# Kernel series, with the release if it is in two: the suite, and how its builds for it are marked.
 SERIES = {
     "7.3": ("trixie-backports", "deb13"),
     "6.18": ("trixie-backports", "deb13"),
     "6.17": ("trixie-backports", "deb13"),
     "6.12": ("bookworm-backports", "deb12"),
+    "6.12-trixie": ("trixie", "deb13"),
 }
 # Kernels a machine can run: whose vmlinuz and modules, whether the folder of that series in
 # kernel/ replaces some of the modules, and what options kvm-intel needs to virtualize CET.
@@ -33,6 +34,7 @@ KERNELS = {
     "6.17": ("6.17", False, ""),
     "6.12-stock": ("6.12", False, ""),
     "6.12": ("6.12", True, "nested=0"),
+    "6.12-trixie": ("6.12-trixie", True, "nested=0"),
 }
 
 
@@ -48,9 +50,14 @@ class Set:
     beside: tuple = ()
 
 
+def number(series):
+    """The part of the name of `series` that is the kernel's version."""
+    return series.partition("-")[0]
+
+
 def _newest_kernel(series, what):
     suite, mark = SERIES[series]
-    return suite, rf"linux-{what}-({re.escape(series)}\.\d+\+{mark}(?:\.\d+)?)-cloud-amd64"
+    return suite, rf"linux-{what}-({re.escape(number(series))}\.\d+\+{mark}(?:\.\d+)?)-cloud-amd64"
 
 
 def _kernel(series):
@@ -68,7 +75,7 @@ def _headers(series):
 
 
 def _source(series):
-    return Set(SERIES[series][0], (f"linux-source-{series}",))
+    return Set(SERIES[series][0], (f"linux-source-{number(series)}",))
 
 
 SETS = {
