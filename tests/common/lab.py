@@ -16,7 +16,7 @@ SERIES = KERNEL.partition("-")[0]
 # What its KVM does with values that it should refuse: tests/common/kvm_rules.h.
 KVM = {"6.12": "series", "7.3-fixed": "fixed"}.get(KERNEL, "mainline")
 # Kernels with modules of kernel/, or to compare those with: their log has to stay free of complaints.
-OURS = ("6.12", "6.12-stock", "7.3-fixed")
+OURS = ("6.12", "6.12-stock", "6.12-trixie", "7.3-fixed")
 TROUBLE = re.compile(r"WARNING: |\bBUG: |\bOops\b|unchecked MSR access|Call Trace:|lockup")
 
 

@@ -43,6 +43,54 @@ code code_swap
 	jmp 1b
 code_end code_swap
 
+/* Writes the MSRs of the table in, spends a while, some of it on exits, reads them out. */
+code code_hold
+1:	mov $0x6a4, %ecx		/* pl0_ssp ... pl3_ssp, int_ssp_tab */
+	xor %ebx, %ebx
+2:	mov IN(,%rbx,8), %eax
+	mov IN+4(,%rbx,8), %edx
+	wrmsr
+	inc %ecx
+	inc %ebx
+	cmp $5, %ebx
+	jb 2b
+	mov IN+40, %eax
+	mov IN+44, %edx
+	mov $0x6a0, %ecx		/* u_cet */
+	wrmsr
+	mov IN+48, %eax
+	mov IN+52, %edx
+	mov $0x6a2, %ecx		/* s_cet */
+	wrmsr
+	mov $40, %ebp
+3:	mov $20000, %ecx
+4:	pause
+	loop 4b
+	xor %eax, %eax
+	cpuid
+	dec %ebp
+	jnz 3b
+	mov $0x6a4, %ecx
+	xor %ebx, %ebx
+5:	rdmsr
+	mov %eax, OUT(,%rbx,8)
+	mov %edx, OUT+4(,%rbx,8)
+	inc %ecx
+	inc %ebx
+	cmp $5, %ebx
+	jb 5b
+	mov $0x6a0, %ecx
+	rdmsr
+	mov %eax, OUT+40
+	mov %edx, OUT+44
+	mov $0x6a2, %ecx
+	rdmsr
+	mov %eax, OUT+48
+	mov %edx, OUT+52
+	out %al, $0x10
+	jmp 1b
+code_end code_hold
+
 /* XSAVES of both components, then XRSTORS of what is there when it goes on. */
 code code_xsaves
 	xor %ecx, %ecx

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Runs in the lab, for test_kernel.py: two guests with shadow stacks at once, each with two
-# vCPUs, and the host's own shadow-stack programs beside them as long as they run.
+# vCPUs, and the host's own shadow-stack programs beside them as long as they run; then the
+# modules go, and come back.
 
 words="console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests"
 silence="echo 0 >/proc/sys/debug/exception-trace"
@@ -26,3 +27,6 @@ done
 wait
 echo "host: $rounds rounds"
 cat /tmp/guest1 /tmp/guest2
+
+rmmod kvm_intel && rmmod kvm && insmod /modules/kvm.ko &&
+	insmod /modules/kvm_intel.ko enable_apicv=0 nested=0 && cet_moves 20
