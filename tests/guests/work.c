@@ -9,6 +9,7 @@
 
 const char guest_name[] = "work";
 
+#define STRING	     "work: a string of accesses to one port, byte after byte\n"
 #define ROUNDS	     40
 #define WORDS	     (1UL << 19)
 #define MEMORY	     ((uint64_t *)(16UL << 20))
@@ -49,10 +50,20 @@ static void nap(void)
 		__asm__ volatile("sti; hlt; cli" ::: "memory");
 }
 
+/* One instruction, and an access for each byte: it can be saved between any two of them. */
+static void put_string(const char *text, size_t length)
+{
+	__asm__ volatile("rep outsb"
+			 : "+S"(text), "+c"(length)
+			 : "d"((uint16_t)UMBRA_TEST_SERIAL_PORT)
+			 : "memory");
+}
+
 /* Ring 3 calls by an instruction that is none. */
 static void on_call(InterruptFrame *frame)
 {
 	say("round %u sum %x chain %x", round_number, sum, chain);
+	put_string(STRING, sizeof(STRING) - 1);
 	if (round_number == ROUNDS) {
 		say("naps %u", (uint64_t)woken);
 		say("done");

@@ -32,6 +32,7 @@ static int work(void)
 			chain = (chain & 0xffffffffU) * 0x9e3779b1U + memory[i];
 		}
 		printf("work: round %u sum 0x%" PRIx64 " chain 0x%" PRIx64 "\n", round, sum, chain);
+		puts("work: a string of accesses to one port, byte after byte");
 	}
 	free(memory);
 	printf("work: naps %u\nwork: done\n", WORK_ROUNDS - 1);

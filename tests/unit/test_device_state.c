@@ -229,7 +229,8 @@ static void test_ioapic_bad(void)
 static void test_power(void)
 {
 	Wires wires = {0};
-	g_autoptr(Power) power = power_create((IrqSink){on_irq, &wires}, 9, (PowerSink){on_request, NULL});
+	g_autoptr(Power) power =
+		power_create((IrqSink){on_irq, &wires}, 9, (PowerSink){on_request, NULL});
 	PowerState state = {.events = LAYOUT_EVENT_POWER_BUTTON, .wake_status = 0x80}, found;
 	GError *error = NULL;
 

@@ -82,8 +82,8 @@ static void test_xsave_settles(void)
 	g_byte_array_set_size(found->xsave, 5000);
 	memset(loaded->xsave->data, 0, 4096);
 	memset(found->xsave->data, 0, 5000);
-	found->xsave->data[470] = 1; /* the host's word */
-	found->xsave->data[512] = 3; /* XSTATE_BV */
+	found->xsave->data[470] = 1;   /* the host's word */
+	found->xsave->data[512] = 3;   /* XSTATE_BV */
 	found->xsave->data[24] = 0x20; /* MXCSR, and SSE is initial */
 	stage("xsave")->settle(loaded, found);
 	g_assert_cmpmem(found->xsave->data, found->xsave->len, loaded->xsave->data, 4096);

@@ -57,8 +57,9 @@ static void set_immediate_exit(Vcpu *vcpu, uint8_t value)
 }
 
 /*
- * An access can have several parts (a string of port accesses, MMIO across a page): then
- * completing one comes out with the next, which must be served like any other.
+ * An access can have several parts (MMIO wider than 8 bytes or across a page, a string of
+ * reads from a port): then completing one comes out with the next, which must be served
+ * like any other (complete_emulated_mmio() in arch/x86/kvm/x86.c).
  */
 static void vcpu_complete(Vcpu *vcpu)
 {
