@@ -17,6 +17,10 @@ section() {
 == $name ended with $status"
 }
 
+echo "== load"
+UMBRA_GUESTS=/lab test_kvm_load
+echo "
+== load ended with $?"
 section undisturbed --times 0 /lab/cet_deep
 section deep --times 30 --every 1000 --lines 1 /lab/cet_deep
 section without-ssp --times 1 --every 1500 --lines 2 --leave-out guest_ssp /lab/cet_deep

@@ -465,6 +465,9 @@ bool serial_load(Serial *serial, const SerialState *state, GError **error)
 	if (!check(state, error))
 		return false;
 	serial->state = *state;
-	settle(serial);
+	/* In any case: the pin may be as a state says that was another port's. */
+	serial->line = pending(&serial->state) != IIR_NONE;
+	serial->irq.set(serial->irq.owner, serial->gsi, serial->line);
+	notify_room(serial);
 	return true;
 }

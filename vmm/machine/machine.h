@@ -89,9 +89,9 @@ MachineState *machine_save(Machine *machine, GError **error);
 /*
  * Loads a state into what machine_create_like() made of it, before machine_start(): devices,
  * clock, vCPUs; then reads all of it back and compares. UMBRA_ERROR_INPUT: a
- * value that cannot be; UMBRA_ERROR_INCOMPATIBLE, UMBRA_ERROR_UNSUPPORTED: one that does not
- * fit this host, or that KVM took and lost, named with both values. After an error
- * the machine is good for machine_destroy() alone.
+ * value that cannot be; UMBRA_ERROR_INCOMPATIBLE: one that KVM refuses here, or that it
+ * took and lost, named with both values. After an error the machine is good for
+ * machine_destroy() alone.
  */
 bool machine_load(Machine *machine, const MachineState *state, MachineClock clock, GError **error);
 

@@ -103,11 +103,19 @@ MachineState *machine_save(Machine *machine, GError **error)
 	return g_steal_pointer(&state);
 }
 
+/* What KVM refuses is a state that does not fit this host, whatever the reason. */
 static bool load_vcpu(Transfer *transfer, KvmVcpu *vcpu, const VcpuState *state, GError **error)
 {
-	for (unsigned i = 0; i < VCPU_N_STAGES; i++)
-		if (!vcpu_stages[i].load(transfer, vcpu, state, error))
-			return false;
+	for (unsigned i = 0; i < VCPU_N_STAGES; i++) {
+		GError *failure = NULL;
+
+		if (vcpu_stages[i].load(transfer, vcpu, state, &failure))
+			continue;
+		if (failure->code != UMBRA_ERROR_INPUT)
+			failure->code = UMBRA_ERROR_INCOMPATIBLE;
+		g_propagate_error(error, failure);
+		return false;
+	}
 	return true;
 }
 
