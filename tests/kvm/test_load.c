@@ -14,11 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MEMORY	(64UL << 20)
-#define SECOND	1000000000UL
-#define HOUR	(3600 * SECOND)
-#define MINUTE	(60 * SECOND)
-#define HERE	g_getenv("UMBRA_GUESTS")
+#define MEMORY (64UL << 20)
+#define SECOND 1000000000UL
+#define HOUR   (3600 * SECOND)
+#define MINUTE (60 * SECOND)
+#define HERE   g_getenv("UMBRA_GUESTS")
 
 static void on_ended(void *owner G_GNUC_UNUSED)
 {
@@ -211,7 +211,8 @@ static void test_msrs(void)
 		if (entry->index == 0xc0000082)
 			entry->data = 1UL << 63;
 	}
-	assert_refused(bad, UMBRA_ERROR_INCOMPATIBLE, "MSR 0xc0000082 (lstar) = 0x8000000000000000");
+	assert_refused(bad, UMBRA_ERROR_INCOMPATIBLE,
+		       "MSR 0xc0000082 (lstar) = 0x8000000000000000");
 }
 
 static void test_other_machines(void)
@@ -245,8 +246,7 @@ static void test_devices(void)
 	assert_refused(twice, UMBRA_ERROR_INPUT, "more than one device power");
 	/* The serial port does not pull its line, and the I/O APIC has it asserted. */
 	ioapic->lines = 1u << 4;
-	assert_refused(torn, UMBRA_ERROR_INCOMPATIBLE,
-		       "ioapic.lines: 0x10 loaded, 0 read back");
+	assert_refused(torn, UMBRA_ERROR_INCOMPATIBLE, "ioapic.lines: 0x10 loaded, 0 read back");
 }
 
 static void test_vcpus(void)
