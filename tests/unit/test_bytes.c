@@ -33,6 +33,9 @@ static void test_zero_sees_each_byte(void)
 	for (size_t i = 0; i < sizeof(page); i++) {
 		page[i] = (uint8_t)(1u << i % 8);
 		g_assert_false(bytes_are_zero(page, sizeof(page)));
+		/* Also at lengths that are not those of a page, and no further. */
+		for (size_t size = 128; size <= 1152; size += 128)
+			g_assert_true(bytes_are_zero(page, size) == (i >= size));
 		page[i] = 0;
 	}
 }

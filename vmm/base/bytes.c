@@ -24,19 +24,31 @@ uint64_t NAME(checksum)(const void *data, size_t size, uint64_t seed)
 	return XXH3_64bits_withSeed(data, size, seed);
 }
 
+/*
+ * Looking whether a vector has a bit costs more than the vector's loading: so many are
+ * taken together that a page of zeros, which has to be read to its end, is dear no more.
+ */
+#define VECTORS 16
+
 bool NAME(are_zero)(const void *data, size_t size)
 {
 	const Vector *at = data, *end = at + size / sizeof(*at);
 
-	for (; at < end; at += 4) {
+	while (at < end) {
+		unsigned n = end - at >= VECTORS ? VECTORS : 4;
 		Vector any = at[0] | at[1] | at[2] | at[3];
-		long long low = any[0] | any[1];
+		long long low;
 
+		if (n == VECTORS)
+			for (unsigned i = 4; i < VECTORS; i++)
+				any |= at[i];
+		low = any[0] | any[1];
 #ifdef __AVX2__
 		low |= any[2] | any[3];
 #endif
 		if (low != 0)
 			return false;
+		at += n;
 	}
 	return true;
 }
