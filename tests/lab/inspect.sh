@@ -27,12 +27,25 @@ refused() {
 	echo "status $?"
 }
 
+# check WORDS…: umbra check with these; prints its status and what it said.
+check() {
+	umbra check "$@" 2>&1
+	echo "status $?"
+}
+
 start ring0 cet_state on
 await ring0 waiting 1
 echo "== json"
 umbra inspect ring0 --json
 echo "== text"
 umbra inspect ring0
+echo "== check"
+check ring0
+umbra host --json >/tmp/host.json
+check ring0 --host /tmp/host.json
+echo "== diff"
+umbra diff ring0 ring0
+echo "status $?"
 echo "== running"
 refused ring0 u_cet=1
 umbra pause ring0
@@ -53,7 +66,9 @@ echo "== forced"
 refused ring0 --force s_cet=0x8000000000000004
 echo "== damaged"
 umbra inspect ring0 --json
-umbra set ring0 s_cet=0x14
+echo "== check-damaged"
+check ring0
+umbra set ring0 s_cet=0x14 >/dev/null
 umbra resume ring0
 printf q >&3
 wait $guest
@@ -68,6 +83,8 @@ guest=$!
 await ring3 "shstk_depth: turning" 1
 echo "== json3"
 umbra inspect ring3 --json
+echo "== check3"
+check ring3
 echo "== told3"
 cat /tmp/ring3.out
 umbra quit ring3
@@ -78,6 +95,8 @@ await off ready 1
 echo "== off"
 umbra inspect off --json
 umbra pause off
+echo "== check-off"
+check off
 echo "== off-set"
 refused off u_cet=1
 refused off u_cet=0

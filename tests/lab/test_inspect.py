@@ -138,6 +138,23 @@ class Inspect(unittest.TestCase):
         self.assertEqual([problem["register"] for problem in damaged["problems"]], ["s_cet"])
         self.assertEqual(damaged["problems"][0]["kvm"], "accepts")
 
+    def test_the_host_that_a_guest_runs_on_can_load_it(self):
+        # Tiny and with live IBT, Linux with a shadow stack in use, without CET.
+        for section, name in (("check", "ring0"), ("check3", "ring3"), ("check-off", "off")):
+            lines = self.sections[section].splitlines()
+            self.assertRegex(lines[0], rf"^{name}: loads on this host \(Linux 7\.3\.")
+            self.assertEqual(lines[1], "status 0")
+        self.assertRegex(self.sections["check"], r"(?m)^ring0: loads on /tmp/host\.json .*\nstatus 0\n\Z")
+
+    def test_a_value_on_which_the_entry_would_fail(self):
+        self.assertRegex(self.sections["check-damaged"],
+                         r"\Avcpu 0: s_cet=0x8000000000000004: bits 63:12 [^\n]*\(KVM accepts; "
+                         r"[^\n]*\nring0: would not load on this host [^\n]*: 1 problem\nstatus 1\n\Z")
+
+    def test_a_guest_is_the_same_as_itself(self):
+        text = self.sections["diff"]
+        self.assertTrue(text.endswith("ring0 and ring0 are the same\nstatus 0\n"), text)
+
     def test_the_guest_ended_well(self):
         self.assertIn("cet_state: done\numbra: the guest powered off\n", self.sections["told0"])
 
