@@ -87,6 +87,20 @@ echo "== check3"
 check ring3
 echo "== told3"
 cat /tmp/ring3.out
+umbra pause ring3
+umbra snapshot --quiet ring3 /tmp/ring3.snap
+echo "== check-file"
+check /tmp/ring3.snap
+for target in ring3 /tmp/ring3.snap; do
+	echo "== inspect:$target"
+	umbra inspect "$target" --json
+	echo "== backtrace:$target"
+	umbra backtrace "$target" --json
+done
+echo "== diff-file"
+umbra diff ring3 /tmp/ring3.snap
+echo "status $?"
+rm /tmp/ring3.snap
 umbra quit ring3
 wait $guest
 

@@ -146,6 +146,19 @@ class Inspect(unittest.TestCase):
             self.assertEqual(lines[1], "status 0")
         self.assertRegex(self.sections["check"], r"(?m)^ring0: loads on /tmp/host\.json .*\nstatus 0\n\Z")
 
+    def test_a_file_is_read_as_the_guest_is(self):
+        live, file = (json.loads(self.sections["inspect:" + target])
+                      for target in ("ring3", "/tmp/ring3.snap"))
+        self.assertEqual((live["source"], file["source"]), ("live", "snapshot"))
+        self.assertEqual(live["vcpus"], file["vcpus"])
+        live, file = (json.loads(self.sections["backtrace:" + target])["vcpus"]
+                      for target in ("ring3", "/tmp/ring3.snap"))
+        self.assertEqual(live, file)
+        self.assertGreater(len(live[0]["frames"]), 20)  # the depth that the program was told
+        self.assertRegex(self.sections["check-file"],
+                         r"\A/tmp/ring3\.snap: loads on this host [^\n]*\nstatus 0\n\Z")
+        self.assertTrue(self.sections["diff-file"].endswith("are the same\nstatus 0\n"))
+
     def test_a_value_on_which_the_entry_would_fail(self):
         self.assertRegex(self.sections["check-damaged"],
                          r"\Avcpu 0: s_cet=0x8000000000000004: bits 63:12 [^\n]*\(KVM accepts; "
