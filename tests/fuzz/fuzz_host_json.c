@@ -19,6 +19,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	g_autoptr(MachineState) state = example_state();
 	g_autoptr(GPtrArray) problems = machine_state_check(state, &host);
+	for (guint i = 0; i < problems->len; i++)
+		g_assert_true(
+			g_utf8_validate(((StateProblem *)problems->pdata[i])->text, -1, NULL));
 	g_autofree char *text = host_json(&host);
 	g_auto(HostInfo) again = {0};
 
