@@ -42,6 +42,13 @@ int cli_error(const GError *error)
 									     : EXIT_TROUBLE;
 }
 
+char *cli_absolute_path(const char *path)
+{
+	g_autofree char *here = g_get_current_dir();
+
+	return g_path_is_absolute(path) ? g_strdup(path) : g_build_filename(here, path, NULL);
+}
+
 bool cli_parse(int *argc, char ***argv, const GOptionEntry *options, const char *usage,
 	       const char *description, int positional, GError **error)
 {

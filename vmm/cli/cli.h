@@ -35,6 +35,7 @@ int cmd_set(int argc, char **argv);
 int cmd_pause(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_quit(int argc, char **argv);
+int cmd_migrate(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
 
@@ -42,6 +43,9 @@ int cmd_restore(int argc, char **argv);
 int cli_trouble(const char *format, ...) G_GNUC_PRINTF(1, 2);
 /* The same for what is no reason to give up. */
 void cli_warn(const char *format, ...) G_GNUC_PRINTF(1, 2);
+/* A path as another process finds it too; g_free. */
+char *cli_absolute_path(const char *path);
+
 /* Prints an error's message; returns the exit status that it means. */
 int cli_error(const GError *error);
 

@@ -19,6 +19,7 @@ static const Command commands[] = {
 	{"quit", "end a guest", cmd_quit},
 	{"snapshot", "store a guest in a file", cmd_snapshot},
 	{"restore", "let the guest of a snapshot go on", cmd_restore},
+	{"migrate", "move a running guest to another umbra", cmd_migrate},
 	{"backtrace", "a guest's call stack, read off its shadow stack", cmd_backtrace},
 	{"check", "would a guest load here, or on the host described?", cmd_check},
 	{"diff", "what two snapshots or guests differ in", cmd_diff},

@@ -41,25 +41,28 @@ static bool take_name(RunControl *control, const char *asked, GError **error)
 	return true;
 }
 
-bool run_control_start(RunControl *control, const RunControlConfig *config, Machine *machine,
-		       void (*quit)(void *owner), void *owner, GError **error)
+bool run_control_open(RunControl *control, const RunControlConfig *config, GError **error)
 {
 	control->server = control_server_create();
-	control->guest = (ControlGuest){
-		.server = control->server,
-		.machine = machine,
-		.job = job_create(control->server),
-		.quit = quit,
-		.owner = owner,
-	};
+	return take_name(control, config->name, error) &&
+	       (!config->qmp || control_server_listen(control->server, config->qmp, error) ||
+		blame("--qmp", error));
+}
+
+void run_control_attach(RunControl *control, Machine *machine, void (*quit)(void *owner),
+			void *owner)
+{
+	control->guest.server = control->server;
+	control->guest.machine = machine;
+	control->guest.job = job_create(control->server);
+	control->guest.quit = quit;
+	control->guest.owner = owner;
 	control_guest_attach(&control->guest);
 	control_backtrace_attach(&control->guest);
 	control_inspect_attach(&control->guest);
 	control_state_attach(&control->guest);
 	control->snapshots = control_snapshots_attach(&control->guest);
-	return take_name(control, config->name, error) &&
-	       (!config->qmp || control_server_listen(control->server, config->qmp, error) ||
-		blame("--qmp", error));
+	control->migration = control_migration_attach(&control->guest);
 }
 
 void run_control_stop_job(RunControl *control)
@@ -76,6 +79,7 @@ void run_control_finish(RunControl *control)
 {
 	job_destroy(control->guest.job);
 	control_server_destroy(control->server);
+	control_migration_destroy(control->migration);
 	control_snapshots_destroy(control->snapshots);
 	g_free(control->made_up_name);
 	*control = (RunControl){0};

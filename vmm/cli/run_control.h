@@ -3,6 +3,7 @@
 #ifndef UMBRA_CLI_RUN_CONTROL_H
 #define UMBRA_CLI_RUN_CONTROL_H
 
+#include "control/migration.h"
 #include "control/snapshot.h"
 
 typedef struct RunControlConfig {
@@ -14,17 +15,19 @@ typedef struct RunControl {
 	ControlServer *server;
 	ControlGuest guest;
 	ControlSnapshots *snapshots;
+	ControlMigration *migration;
 	char *made_up_name;
 } RunControl;
 
 /*
- * Opens the guest's sockets: from here on it answers as soon as the main loop
- * runs, and is found by name. `quit` is what QMP's quit does. A guest that
- * nobody gave a name runs without one if there is no place for it (a warning
- * says so).
+ * Opens the sockets: from here on something answers as soon as the main loop runs, and is
+ * found by name. A guest that nobody gave a name runs without one if there is no place
+ * for it (a warning says so).
  */
-bool run_control_start(RunControl *control, const RunControlConfig *config, Machine *machine,
-		       void (*quit)(void *owner), void *owner, GError **error);
+bool run_control_open(RunControl *control, const RunControlConfig *config, GError **error);
+/* There is a guest to ask about. `quit` is what QMP's quit does. */
+void run_control_attach(RunControl *control, Machine *machine, void (*quit)(void *owner),
+			void *owner);
 
 /* Cancels a snapshot or a migration that is under way, and waits for it. */
 void run_control_stop_job(RunControl *control);

@@ -14,6 +14,8 @@ void run_options_finish(RunOptions *options)
 	g_free(options->cpus);
 	g_free(options->cet);
 	g_free(options->file);
+	g_free(options->incoming);
+	g_free(options->tls);
 	g_free(options->session.control.name);
 	g_free(options->session.control.qmp);
 	g_free((char *)options->config.kvm_path);
@@ -75,6 +77,28 @@ static bool finish_common(RunOptions *options, GError **error)
 	return true;
 }
 
+/* What the guest is, it brings along. */
+static bool check_incoming(const RunOptions *options, GError **error)
+{
+	const struct {
+		const char *name;
+		const char *value;
+	} not_here[] = {
+		{"--kernel", options->config.kernel},
+		{"--initrd", options->config.initrd},
+		{"--cmdline", options->config.cmdline},
+		{"--memory", options->memory},
+		{"--cpus", options->cpus},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(not_here); i++)
+		if (not_here[i].value)
+			return umbra_fail(error, UMBRA_ERROR_USAGE,
+					  "%s is not for --incoming: it comes with the guest",
+					  not_here[i].name);
+	return true;
+}
+
 bool run_options_parse(RunOptions *options, int argc, char **argv, GError **error)
 {
 	MachineConfig *config = &options->config;
@@ -92,16 +116,27 @@ bool run_options_parse(RunOptions *options, int argc, char **argv, GError **erro
 		{"memory", 'm', 0, G_OPTION_ARG_STRING, &options->memory,
 		 "RAM, 64M to 4T (default 512M)", "SIZE"},
 		{"cpus", 'p', 0, G_OPTION_ARG_STRING, &options->cpus, "vCPUs (default 1)", "N"},
+		{"incoming", 0, 0, G_OPTION_ARG_STRING, &options->incoming,
+		 "boot nothing: wait for a guest that `umbra migrate` sends", "URI"},
+		{"allow-remote", 0, 0, G_OPTION_ARG_NONE, &options->allow_remote,
+		 "let --incoming tcp: listen beyond this host", NULL},
+		{"tls", 0, 0, G_OPTION_ARG_FILENAME, &options->tls,
+		 "folder with certificates, for --incoming tls:", "DIR"},
 		COMMON_OPTIONS(options),
 		{0},
 	};
 	uint64_t cpus = 1;
 
 	config->memory = 512 * LAYOUT_MIB;
-	if (!cli_parse(&argc, &argv, entries, "--kernel FILE",
+	if (!cli_parse(&argc, &argv, entries, "--kernel FILE | --incoming URI",
 		       "Boots a guest with its console on this terminal (Ctrl-A h for help).", 1,
 		       error))
 		return false;
+	if (options->incoming)
+		return check_incoming(options, error) && finish_common(options, error);
+	if (options->tls || options->allow_remote)
+		return umbra_fail(error, UMBRA_ERROR_USAGE, "run: %s needs --incoming",
+				  options->tls ? "--tls" : "--allow-remote");
 	if (!config->kernel)
 		return umbra_fail(error, UMBRA_ERROR_USAGE, "run: no kernel: give --kernel FILE");
 	if (options->memory && !parse_size("--memory", options->memory, &config->memory, error))

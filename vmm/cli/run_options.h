@@ -12,6 +12,8 @@
 typedef struct RunOptions {
 	char *memory, *cpus, *cet; /* as typed */
 	char *file;		   /* restore: the snapshot */
+	char *incoming, *tls;	   /* run: where a guest comes from, or NULL */
+	gboolean allow_remote;
 	MachineConfig config;
 	SessionConfig session;
 } RunOptions;

@@ -42,6 +42,7 @@ struct Session {
 	const SessionConfig *config;
 	RunControl control;
 	const StopCause *stopped_by; /* why machine_stop, if it came to that */
+	bool is_open;
 };
 
 /* In the main loop, after a vCPU thread said that the guest ended. */
@@ -126,6 +127,12 @@ static void report_end(const Session *session, const MachineEnd *end, const char
 {
 	g_autofree char *registers = NULL;
 
+	const char *moved_to = control_migration_moved_to(session->control.migration);
+
+	if (moved_to) {
+		fprintf(stderr, "umbra: the guest moved to %s\n", moved_to);
+		return;
+	}
 	if (end->kind == MACHINE_END_STOPPED) {
 		fprintf(stderr, "umbra: stopped %s\n", session->stopped_by->text);
 		return;
@@ -160,19 +167,59 @@ static void watch_signals(Session *session)
 			g_unix_signal_add(ending_signals[i], on_signal, session);
 }
 
+bool session_open(Session *session, const SessionConfig *config, GError **error)
+{
+	session->is_open = true;
+	session->config = config;
+	watch_signals(session);
+	return run_control_open(&session->control, &config->control, error);
+}
+
+void session_wait(Session *session)
+{
+	g_main_loop_run(session->loop);
+}
+
+void session_wake(Session *session)
+{
+	g_idle_add_full(G_PRIORITY_HIGH, quit_loop, session, NULL);
+}
+
+void session_quit(Session *session)
+{
+	stop(session, &by_client);
+}
+
+int session_give_up(Session *session)
+{
+	fprintf(stderr, "umbra: stopped %s\n", session->stopped_by->text);
+	return EXIT_YES;
+}
+
+RunControl *session_control(Session *session)
+{
+	return &session->control;
+}
+
 /* From the console's start on the terminal is raw: every way out passes console_destroy. */
+static bool start(Session *session, GError **error)
+{
+	return console_start(session->console, error) &&
+	       (session->config->started ||
+		machine_start(session->machine, session->config->paused, error));
+}
+
 int session_run(Session *session, Machine *machine, const SessionConfig *config, GError **error)
 {
 	const MachineEnd *end;
 
 	session->machine = machine;
-	session->config = config;
 	serial_on_room(machine_console(machine), console_room, session->console);
-	watch_signals(session);
-	if (!run_control_start(&session->control, &config->control, machine, client_quit, session,
-			       error) ||
-	    !console_start(session->console, error) ||
-	    !machine_start(machine, config->paused, error))
+	if (!session->is_open && !session_open(session, config, error))
+		return EXIT_TROUBLE;
+	session->config = config;
+	run_control_attach(&session->control, machine, client_quit, session);
+	if (!start(session, error))
 		return EXIT_TROUBLE;
 	g_main_loop_run(session->loop);
 	/* First what works on the guest, then the guest. */

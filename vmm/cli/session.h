@@ -6,6 +6,8 @@
  * console_write().
  *
  *   session_create → a machine, made with session_sink() → session_run → session_destroy
+ *
+ * For a guest that arrives from elsewhere, session_open and session_wait come before it.
  */
 #ifndef UMBRA_CLI_SESSION_H
 #define UMBRA_CLI_SESSION_H
@@ -17,7 +19,8 @@ typedef struct Session Session;
 
 typedef struct SessionConfig {
 	RunControlConfig control;
-	bool paused; /* the guest waits for `umbra resume` */
+	bool paused;  /* the guest waits for `umbra resume` */
+	bool started; /* it runs already, or was told to */
 	/*
 	 * When the guest came to a bad end: a further reason that KVM cannot know (g_free), or
 	 * NULL. The function may be NULL.
@@ -39,5 +42,17 @@ MachineSink session_sink(Session *session);
  * EXIT_TROUBLE, if it could not be started.
  */
 int session_run(Session *session, Machine *machine, const SessionConfig *config, GError **error);
+
+/* Sockets and signals, without a guest yet. */
+bool session_open(Session *session, const SessionConfig *config, GError **error);
+/* Lets the main loop run until session_wake(), or until the user ends it. */
+void session_wait(Session *session);
+/* From any thread. */
+void session_wake(Session *session);
+/* What a client's `quit` does: from the main loop. */
+void session_quit(Session *session);
+/* Nobody waits any more: says by whose wish, and returns the exit status. */
+int session_give_up(Session *session);
+RunControl *session_control(Session *session);
 
 #endif

@@ -214,6 +214,9 @@ json_object *migration_progress_json(const MigrateProgress *progress)
 		json_object_object_add(object, "x-umbra-downtime",
 				       downtime_json(&progress->downtime));
 	}
+	if (progress->incompatible)
+		json_object_object_add(object, "x-umbra-incompatible",
+				       json_object_new_boolean(true));
 	if (progress->error)
 		json_object_object_add(object, "error-desc",
 				       json_object_new_string(progress->error));

@@ -55,7 +55,8 @@ typedef struct MigrateProgress {
 	unsigned throttle; /* percent */
 	uint64_t setup_us, total_us;
 	MigrateDowntime downtime;
-	char *error; /* of FAILED: one line or several, for people */
+	char *error;	   /* of FAILED: one line or several, for people */
+	bool incompatible; /* … and it is a judgement, of the target or of this side */
 } MigrateProgress;
 
 static inline void migrate_progress_finish(MigrateProgress *progress)

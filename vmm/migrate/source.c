@@ -16,6 +16,8 @@ static void update(MigrateSource *source, MigrateStatus status, const GError *er
 	if (error) {
 		g_free(source->progress.error);
 		source->progress.error = g_strdup(error->message);
+		source->progress.incompatible =
+			g_error_matches(error, UMBRA_ERROR, UMBRA_ERROR_INCOMPATIBLE);
 	}
 	g_mutex_unlock(&source->lock);
 	source->sink.changed(source->sink.owner);
