@@ -230,6 +230,30 @@ static void test_damaged_increment(SnapshotFixture *fixture, const void *unused)
 	g_assert_error(error, UMBRA_ERROR, UMBRA_ERROR_INPUT);
 }
 
+/* An increment's two bitmaps may differ, but what is stored is known. */
+static void test_stored_unknown(SnapshotFixture *fixture, const void *unused)
+{
+	g_autofree char *second = fixture_path(fixture, "1.snap");
+	FileHeader header;
+	FileRecord record;
+	int fd;
+
+	(void)unused;
+	make_chain(fixture, 2);
+	read_header(second, &header);
+	fd = open(second, O_RDWR | O_CLOEXEC);
+	g_assert_cmpint(pread(fd, &record, sizeof(record), (off_t)header.index.offset), ==,
+			sizeof(record));
+	g_assert_cmphex(record.stored[0], ==, 1);
+	record.known[0] = 2;
+	g_assert_cmpint(pwrite(fd, &record, sizeof(record), (off_t)header.index.offset), ==,
+			sizeof(record));
+	close(fd);
+	header.index.checksum = file_piece_checksum(&record, 1, 0);
+	write_header(second, &header);
+	assert_open_fails(second, second, "the index is damaged");
+}
+
 #define ADD(name, function)                                                                \
 	g_test_add("/snapshot-chain/" name, SnapshotFixture, NULL, fixture_init, function, \
 		   fixture_finish)
@@ -245,5 +269,6 @@ int main(int argc, char **argv)
 	ADD("parent-as-target", test_parent_as_target);
 	ADD("folders", test_folders);
 	ADD("damaged-increment", test_damaged_increment);
+	ADD("stored-unknown", test_stored_unknown);
 	return g_test_run();
 }
