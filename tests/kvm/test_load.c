@@ -5,6 +5,7 @@
  * do why it skips them. UMBRA_GUESTS is the folder of the tiny guests.
  */
 #include "base/error.h"
+#include "kvm/host.h"
 #include "kvm/kvm_state.h"
 #include "machine/machine.h"
 
@@ -203,6 +204,7 @@ static void test_msrs(void)
 	g_autoptr(MachineState) loaded = load(zero, MACHINE_CLOCK_STANDS, &error);
 
 	g_assert_no_error(error);
+	g_assert_nonnull(loaded);
 	/* A value that KVM refuses: no canonical address. */
 	for (guint i = 0; i < vcpu_of(bad, 1)->msrs->len; i++) {
 		struct kvm_msr_entry *entry =
@@ -271,6 +273,7 @@ static void test_cet_wishes(void)
 	g_autoptr(Machine) machine = create(without, CET_POLICY_OFF, &error);
 
 	g_assert_no_error(error);
+	g_assert_nonnull(machine);
 	g_assert_null(create(without, CET_POLICY_ON, &error));
 	assert_error(&error, UMBRA_ERROR_INCOMPATIBLE, "--cet on: ");
 	if (!(with->host.features & CET_FEATURE_SHSTK)) {
@@ -298,6 +301,20 @@ static void test_cet(void)
 	/* KVM would report success and drop it. */
 	vcpu->cet.value[CET_U_CET] = 0x8000000000000004;
 	assert_refused(state, UMBRA_ERROR_INCOMPATIBLE, "vcpu 0: u_cet=0x8000000000000004");
+}
+
+/* What is guessed without a VM is what a vCPU answers. */
+static void test_host_quick(void)
+{
+	const HostPaths paths = {0};
+	g_auto(HostInfo) full = {0}, quick = {0};
+
+	host_probe(&paths, &full);
+	host_probe_quick(&paths, &quick);
+	g_assert_cmpint(quick.access, ==, HOST_KVM_USABLE);
+	g_assert_true(quick.guest_ssp == full.guest_ssp);
+	g_assert_cmpuint(quick.n_msrs, ==, full.n_msrs);
+	g_assert_cmphex(quick.xcr0, ==, full.xcr0);
 }
 
 static const char *kvm_missing(void)
@@ -328,5 +345,6 @@ int main(int argc, char **argv)
 	g_test_add_func("/load/vcpus", test_vcpus);
 	g_test_add_func("/load/cet-wishes", test_cet_wishes);
 	g_test_add_func("/load/cet", test_cet);
+	g_test_add_func("/load/host-quick", test_host_quick);
 	return g_test_run();
 }
