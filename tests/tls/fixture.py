@@ -78,9 +78,14 @@ class TlsTest(unittest.TestCase):
         accepted.settimeout(TIMEOUT)
         return accepted
 
-    def dial(self):
-        dialled = socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT)
+    def dial(self, room=None):
+        """A connection to the listener; `room` is for bytes that have come and are not read."""
+        dialled = socket.socket()
         self.addCleanup(dialled.close)
+        dialled.settimeout(TIMEOUT)
+        if room:
+            dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        dialled.connect(("127.0.0.1", self.port))
         return dialled
 
     def client(self, directory="good", host="localhost", port=None):

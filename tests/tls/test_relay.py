@@ -207,11 +207,11 @@ class Ends(fixture.TlsTest):
 class Meddler(fixture.TlsTest):
     """Somebody in between."""
 
-    def between(self):
+    def between(self, room=None):
         """Two helpers, and the two TCP connections of which each has one."""
         client = self.client()
         near = self.accept()
-        far = self.dial()
+        far = self.dial(room)
         server = self.server(self.accept())
         return client, near, far, server
 
@@ -250,6 +250,37 @@ class Meddler(fixture.TlsTest):
         status, said = server.ended()
         self.assertEqual(status, 2)
         self.assertIn(CUT, said)
+
+    def test_last_words_arrive_on_a_slow_way(self):
+        """The helper stays until the other host has them: what comes in could cost them."""
+        client, near, far, server = self.between(room=4096)
+        way = threading.Event()
+        way.set()
+        self.addCleanup(way.set)
+        self.forward(near, far, lambda block: block)
+        self.forward(far, near, lambda block: way.wait(TIMEOUT) and block)
+        self.assertEqual((client.word(), server.word()), ("ok\n", "ok\n"))
+
+        def flood():
+            try:
+                while True:
+                    client.plain.sendall(bytes(MIB))
+            except OSError:
+                pass
+
+        way.clear()
+        thread = threading.Thread(target=flood)
+        thread.start()
+        self.addCleanup(thread.join, TIMEOUT)
+        self.addCleanup(client.plain.shutdown, socket.SHUT_RDWR)
+        receive(server.plain, MIB)
+        server.plain.sendall(b"x" * 60000)
+        server.plain.close()
+        with self.assertRaises(subprocess.TimeoutExpired):
+            server.process.wait(1)
+        way.set()
+        self.assertEqual(len(receive(client.plain, 60000)), 60000)
+        self.assertEqual(server.ended(), (0, ""))
 
     def test_end_without_goodbye(self):
         """The end of TCP is not the end of TLS: somebody may have cut off the rest."""

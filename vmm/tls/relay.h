@@ -21,7 +21,7 @@
 
 #include "tls/session.h"
 
-#define RELAY_LINGER_SECONDS 3
+#define RELAY_LINGER_SECONDS 5
 
 /*
  * Returns when nothing is left to be relayed. The error is that of the network's
