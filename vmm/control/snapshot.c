@@ -91,11 +91,13 @@ static bool store(SnapshotJob *work, const MachineState *state, const uint64_t *
 		  GError **error)
 {
 	const GuestMemory *memory = machine_memory(work->snapshots->guest->machine);
+	const SnapshotRamFile file = {.fd = memory->file, .offset = memory->file_offset};
 	SnapshotRam ram = {
 		.bytes = memory->base,
 		.size = memory->size,
 		.dirty = work->since ? written : NULL,
 		.anonymous = !memory->from_file,
+		.file = memory->file >= 0 ? &file : NULL,
 	};
 	SnapshotProgress progress = {.report = report_progress, .owner = work};
 

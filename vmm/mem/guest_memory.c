@@ -5,9 +5,11 @@
 #include "base/layout.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define HUGE_PAGE (2 * LAYOUT_MIB)
 
@@ -63,6 +65,7 @@ static GuestMemory *reserve(uint64_t size, GError **error)
 	g_autoptr(GuestMemory) memory = g_new0(GuestMemory, 1);
 
 	memory->size = size;
+	memory->file = -1;
 	memory->base = map_aligned(size);
 	if (!memory->base) {
 		umbra_fail_errno(error, errno, "cannot reserve %" PRIu64 " MiB of memory",
@@ -98,6 +101,9 @@ GuestMemory *guest_memory_create_from_file(uint64_t size, int fd, uint64_t offse
 		return NULL;
 	}
 	memory->from_file = true;
+	/* Only to learn where its holes are: if there is none left, that is not known. */
+	memory->file = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	memory->file_offset = offset;
 	return g_steal_pointer(&memory);
 }
 
@@ -107,6 +113,8 @@ void guest_memory_destroy(GuestMemory *memory)
 		return;
 	if (memory->base)
 		munmap(memory->base, memory->size);
+	if (memory->file >= 0)
+		close(memory->file);
 	g_free(memory);
 }
 

@@ -28,6 +28,8 @@ typedef struct GuestMemory {
 	uint64_t size;	/* bytes of RAM in all regions */
 	uint8_t *base;	/* one mapping holds all regions in order */
 	bool from_file; /* mapped from a file: what nobody touched is not zero */
+	int file;	/* that file, a descriptor of our own; -1 */
+	uint64_t file_offset;
 } GuestMemory;
 
 /*

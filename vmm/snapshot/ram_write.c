@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,20 +40,47 @@ static void find_wanted(const RamWriter *writer, uint64_t offset, uint64_t *ret_
 	}
 }
 
+/* Marks the pages of the block for which the file behind RAM has data, as far as it tells. */
+static void find_file_data(const RamWriter *writer, uint64_t offset, uint64_t *pages)
+{
+	const SnapshotRamFile *file = writer->ram->file;
+	off_t start = (off_t)(file->offset + offset);
+	off_t end = start + (off_t)file_block_size(writer->ram->size, offset);
+
+	for (off_t at = start; at < end;) {
+		off_t data = lseek(file->fd, at, SEEK_DATA);
+
+		if (data < 0 && errno == ENXIO)
+			return;
+		data = data < 0 ? at : data;
+		at = lseek(file->fd, data, SEEK_HOLE);
+		at = at < 0 ? end : MIN(at, end);
+		for (; data < at; data = (data / SNAPSHOT_PAGE + 1) * SNAPSHOT_PAGE) {
+			unsigned page = (unsigned)((data - start) / SNAPSHOT_PAGE);
+
+			pages[page / 64] |= 1ULL << page % 64;
+		}
+	}
+}
+
 /* Takes out the pages that nobody ever touched: reading them would make the kernel supply them. */
 static void drop_untouched(const RamWriter *writer, uint64_t offset, uint64_t *pages)
 {
 	unsigned n = file_block_size(writer->ram->size, offset) / SNAPSHOT_PAGE;
 	uint64_t place = (uintptr_t)(writer->ram->bytes + offset) / SNAPSHOT_PAGE;
-	uint64_t entries[FILE_BLOCK_PAGES];
+	uint64_t entries[FILE_BLOCK_PAGES], there[FILE_BLOCK_WORDS] = {0};
 
 	if (writer->pagemap < 0 ||
 	    pread(writer->pagemap, entries, n * sizeof(entries[0]),
 		  (off_t)(place * sizeof(entries[0]))) != (ssize_t)(n * sizeof(entries[0])))
 		return;
+	if (!writer->ram->anonymous)
+		find_file_data(writer, offset, there);
 	for (unsigned page = 0; page < n; page++)
-		if (!(entries[page] & PAGEMAP_THERE))
-			pages[page / 64] &= ~(1ULL << page % 64);
+		if (entries[page] & PAGEMAP_THERE)
+			there[page / 64] |= 1ULL << page % 64;
+	for (unsigned i = 0; i < FILE_BLOCK_WORDS; i++)
+		pages[i] &= there[i];
 }
 
 static void drop_zero(const RamWriter *writer, uint64_t offset, uint64_t *pages)
@@ -149,7 +177,7 @@ bool ram_write(SaveTarget *target, const SnapshotRam *ram, const SnapshotProgres
 	RamWriter writer = {.target = target, .ram = ram, .header = header, .pagemap = -1};
 	bool written;
 
-	if (ram->anonymous)
+	if (ram->anonymous || ram->file)
 		writer.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	writer.piece = g_new0(FileRecord, FILE_PIECE_RECORDS);
 	header->index.length = 0;

@@ -14,6 +14,12 @@
 #define SNAPSHOT_CHAIN_MAX 64u /* files from the newest to the full one */
 #define SNAPSHOT_ID_SIZE   16u
 
+/* The file of which RAM is a private mapping: descriptor, and where in it RAM begins. */
+typedef struct SnapshotRamFile {
+	int fd;
+	uint64_t offset; /* a multiple of SNAPSHOT_PAGE */
+} SnapshotRamFile;
+
 /* The guest's RAM in order of guest-physical addresses, without the hole below 4 GiB. */
 typedef struct SnapshotRam {
 	const uint8_t *bytes;
@@ -24,10 +30,12 @@ typedef struct SnapshotRam {
 	 */
 	const uint64_t *dirty;
 	/*
-	 * It is a private anonymous mapping: what was never touched is zero and need not be
-	 * read. Must be false where a file is behind it.
+	 * What nobody has touched is zero and need not be read: all of it in a private
+	 * anonymous mapping, and what is a hole of the file in a private mapping of one.
+	 * If neither is said, all is read.
 	 */
 	bool anonymous;
+	const SnapshotRamFile *file;
 } SnapshotRam;
 
 /* Called every few MiB while RAM is written or verified. False cancels. */
