@@ -132,8 +132,6 @@ static void test_beyond_limit(SnapshotFixture *fixture, const void *unused)
 /* In a child: a file system of its own, with room for less than what is stored. */
 static int save_to_full_disk(SnapshotFixture *fixture)
 {
-	g_autoptr(GError) error = NULL;
-
 	if (unshare(CLONE_NEWNS | (geteuid() == 0 ? 0 : CLONE_NEWUSER)) < 0 ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("none", fixture->folder, "tmpfs", 0, "size=64k") < 0)
