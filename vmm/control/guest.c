@@ -18,11 +18,13 @@ static bool query_status(void *owner, json_object *arguments, json_object **ret_
 {
 	const ControlGuest *guest = owner;
 	bool running = machine_is_running(guest->machine);
+	const char *status = machine_is_given_away(guest->machine) ? "postmigrate"
+			     : running				   ? "running"
+								   : "paused";
 
 	(void)arguments, (void)error;
 	*ret_value = json_object_new_object();
-	json_object_object_add(*ret_value, "status",
-			       json_object_new_string(running ? "running" : "paused"));
+	json_object_object_add(*ret_value, "status", json_object_new_string(status));
 	json_object_object_add(*ret_value, "running", json_object_new_boolean(running));
 	return true;
 }
