@@ -13,11 +13,12 @@
 
 #define DOWNTIME_MAX 2000000 /* ms */
 #define CHANNELS_MAX 16
+#define PATIENCE_MAX 86400 /* s */
 
 static const FollowedJob migration = {.event = "X_UMBRA_MIGRATION", .cancel = "migrate_cancel"};
 
 typedef struct MigrateOptions {
-	char *downtime, *bandwidth, *channels, *tls; /* as typed */
+	char *downtime, *bandwidth, *channels, *patience, *tls; /* as typed */
 	gboolean no_throttle, dry_run, quiet;
 } MigrateOptions;
 
@@ -26,6 +27,7 @@ static void options_finish(MigrateOptions *options)
 	g_free(options->downtime);
 	g_free(options->bandwidth);
 	g_free(options->channels);
+	g_free(options->patience);
 	g_free(options->tls);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(MigrateOptions, options_finish)
@@ -39,6 +41,8 @@ static bool options_parse(MigrateOptions *options, int *argc, char ***argv, GErr
 		 "send no more than this per second (default: no limit)", "SIZE"},
 		{"channels", 0, 0, G_OPTION_ARG_STRING, &options->channels,
 		 "connections in parallel, 1 to 16 (default 1)", "N"},
+		{"patience", 0, 0, G_OPTION_ARG_STRING, &options->patience,
+		 "after so long without a word the target counts as lost (default 15)", "SECONDS"},
 		{"no-throttle", 0, 0, G_OPTION_ARG_NONE, &options->no_throttle,
 		 "never slow the guest down", NULL},
 		{"dry-run", 'n', 0, G_OPTION_ARG_NONE, &options->dry_run,
@@ -82,6 +86,11 @@ static bool set_parameters(Client *client, const MigrateOptions *options, uint64
 		if (!parse_size("--bandwidth", options->bandwidth, &value, error))
 			return false;
 		add_number(arguments, "max-bandwidth", value);
+	}
+	if (options->patience) {
+		if (!parse_uint("--patience", options->patience, 1, PATIENCE_MAX, &value, error))
+			return false;
+		add_number(arguments, "x-umbra-patience", value * 1000);
 	}
 	if (options->tls) {
 		g_autofree char *folder = cli_absolute_path(options->tls);

@@ -8,8 +8,6 @@
 
 #include <string.h>
 
-#define PATIENCE_MS 15000
-
 struct Incoming {
 	Session *session;
 	const RunOptions *options;
@@ -52,7 +50,7 @@ static bool start_listening(void *owner, const char *uri, GError **error)
 		.uri = uri,
 		.tls = options->tls,
 		.allow_remote = options->allow_remote,
-		.patience_ms = PATIENCE_MS,
+		.patience_ms = options->patience_ms,
 		.machine = &options->config,
 		.machine_sink = &incoming->machine_sink,
 		.sink = {.refused = refused,

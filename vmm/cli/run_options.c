@@ -8,6 +8,10 @@
 
 #include <string.h>
 
+/* Seconds; see docs/migration.md. */
+#define PATIENCE_DEFAULT 15
+#define PATIENCE_MAX	 86400
+
 void run_options_finish(RunOptions *options)
 {
 	g_free(options->memory);
@@ -16,6 +20,7 @@ void run_options_finish(RunOptions *options)
 	g_free(options->file);
 	g_free(options->incoming);
 	g_free(options->tls);
+	g_free(options->patience_text);
 	g_free(options->session.control.name);
 	g_free(options->session.control.qmp);
 	g_free((char *)options->config.kvm_path);
@@ -78,7 +83,7 @@ static bool finish_common(RunOptions *options, GError **error)
 }
 
 /* What the guest is, it brings along. */
-static bool check_incoming(const RunOptions *options, GError **error)
+static bool finish_incoming(RunOptions *options, GError **error)
 {
 	const struct {
 		const char *name;
@@ -96,6 +101,12 @@ static bool check_incoming(const RunOptions *options, GError **error)
 			return umbra_fail(error, UMBRA_ERROR_USAGE,
 					  "%s is not for --incoming: it comes with the guest",
 					  not_here[i].name);
+	uint64_t patience = PATIENCE_DEFAULT;
+
+	if (options->patience_text &&
+	    !parse_uint("--patience", options->patience_text, 1, PATIENCE_MAX, &patience, error))
+		return false;
+	options->patience_ms = (unsigned)patience * 1000;
 	return true;
 }
 
@@ -122,6 +133,8 @@ bool run_options_parse(RunOptions *options, int argc, char **argv, GError **erro
 		 "let --incoming tcp: listen beyond this host", NULL},
 		{"tls", 0, 0, G_OPTION_ARG_FILENAME, &options->tls,
 		 "folder with certificates, for --incoming tls:", "DIR"},
+		{"patience", 0, 0, G_OPTION_ARG_STRING, &options->patience_text,
+		 "after so long without a word a source counts as lost (default 15)", "SECONDS"},
 		COMMON_OPTIONS(options),
 		{0},
 	};
@@ -133,10 +146,12 @@ bool run_options_parse(RunOptions *options, int argc, char **argv, GError **erro
 		       error))
 		return false;
 	if (options->incoming)
-		return check_incoming(options, error) && finish_common(options, error);
-	if (options->tls || options->allow_remote)
+		return finish_incoming(options, error) && finish_common(options, error);
+	if (options->tls || options->allow_remote || options->patience_text)
 		return umbra_fail(error, UMBRA_ERROR_USAGE, "run: %s needs --incoming",
-				  options->tls ? "--tls" : "--allow-remote");
+				  options->tls		  ? "--tls"
+				  : options->allow_remote ? "--allow-remote"
+							  : "--patience");
 	if (!config->kernel)
 		return umbra_fail(error, UMBRA_ERROR_USAGE, "run: no kernel: give --kernel FILE");
 	if (options->memory && !parse_size("--memory", options->memory, &config->memory, error))

@@ -13,6 +13,8 @@ typedef struct RunOptions {
 	char *memory, *cpus, *cet; /* as typed */
 	char *file;		   /* restore: the snapshot */
 	char *incoming, *tls;	   /* run: where a guest comes from, or NULL */
+	char *patience_text;	   /* as typed */
+	unsigned patience_ms;
 	gboolean allow_remote;
 	MachineConfig config;
 	SessionConfig session;

@@ -5,7 +5,8 @@
  * migration is a job (job.h) of its guest.
  *
  * What QEMU does not have: `migrate` takes "x-umbra-dry-run", the event
- * X_UMBRA_MIGRATION tells how far it is, and "tls-creds" names a folder (docs/tls.md).
+ * X_UMBRA_MIGRATION tells how far it is, "tls-creds" names a folder (docs/tls.md), and the
+ * parameter "x-umbra-patience" is how many milliseconds a silent peer is waited for.
  */
 #ifndef UMBRA_CONTROL_MIGRATION_H
 #define UMBRA_CONTROL_MIGRATION_H

@@ -8,6 +8,7 @@
 
 #define CHANNELS_LIMIT 16
 #define DOWNTIME_LIMIT (2000 * 1000) /* ms, as QEMU */
+#define PATIENCE_LIMIT (24 * 3600 * 1000)
 
 void migration_settings_init(MigrationSettings *settings)
 {
@@ -47,6 +48,7 @@ static const struct {
 	{"cpu-throttle-initial", offsetof(MigrateParameters, throttle_initial), false, 1, 99},
 	{"cpu-throttle-increment", offsetof(MigrateParameters, throttle_increment), false, 1, 99},
 	{"max-cpu-throttle", offsetof(MigrateParameters, throttle_max), false, 1, 99},
+	{"x-umbra-patience", offsetof(MigrateParameters, patience_ms), false, 1000, PATIENCE_LIMIT},
 };
 
 bool migration_settings_set_parameters(MigrationSettings *settings, json_object *arguments,
