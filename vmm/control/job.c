@@ -178,6 +178,11 @@ bool job_is_cancelled(Job *job)
 	return atomic_load(&job->cancelled);
 }
 
+void job_forget_cancel(Job *job)
+{
+	atomic_store(&job->cancelled, false);
+}
+
 void job_progress(Job *job, uint64_t done, uint64_t total)
 {
 	atomic_store(&job->done, done);

@@ -57,6 +57,8 @@ void job_stop(Job *job);
 
 /* For the job's thread. Both are cheap; done and total in bytes. */
 bool job_is_cancelled(Job *job);
+/* What it fails with now is news, whether it was cancelled or not. */
+void job_forget_cancel(Job *job);
 void job_progress(Job *job, uint64_t done, uint64_t total);
 
 #endif

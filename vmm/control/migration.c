@@ -60,9 +60,15 @@ static void changed(void *owner)
 static bool run(Job *job, void *data, GError **error)
 {
 	ControlMigration *migration = data;
+	g_auto(MigrateProgress) progress = {0};
 
-	(void)job;
-	return migrate_source_run(migration->source, error);
+	if (migrate_source_run(migration->source, error))
+		return true;
+	migrate_source_query(migration->source, &progress);
+	/* Too late for that, and the guest is not here for sure. */
+	if (progress.status == MIGRATE_FAILED)
+		job_forget_cancel(job);
+	return false;
 }
 
 static void cancel(void *data)

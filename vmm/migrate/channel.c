@@ -44,6 +44,7 @@ struct Channel {
 	uint64_t sent, received; /* messages */
 	uint8_t *room;		 /* for payloads */
 	size_t room_size;
+	bool peer_gave_up;
 	Header in; /* of the message whose data is still to come */
 };
 
@@ -90,6 +91,11 @@ void channel_cancel(Channel *channel)
 bool channel_is_cancelled(const Channel *channel)
 {
 	return atomic_load(&channel->cancelled);
+}
+
+bool channel_peer_gave_up(const Channel *channel)
+{
+	return channel->peer_gave_up;
 }
 
 uint64_t channel_bytes_sent(const Channel *channel)
@@ -309,8 +315,10 @@ bool channel_receive(Channel *channel, Message *ret_message, GError **error)
 		if (!receive_one(channel, ret_message, error))
 			return false;
 	} while (ret_message->type == MESSAGE_ALIVE && ret_message->data_size == 0);
-	if (ret_message->type == MESSAGE_FAILED)
+	if (ret_message->type == MESSAGE_FAILED) {
+		channel->peer_gave_up = true;
 		return take_failure(ret_message, error);
+	}
 	if (ret_message->data_size > 0 && ret_message->type != MESSAGE_RAM)
 		return umbra_fail(error, UMBRA_ERROR_INPUT, "a message %s with pages",
 				  message_name(ret_message->type));

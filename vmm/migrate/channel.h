@@ -81,6 +81,8 @@ bool channel_send_data(Channel *channel, MessageType type, const void *payload, 
  * (UMBRA_ERROR_INCOMPATIBLE if it is its judgement).
  */
 bool channel_receive(Channel *channel, Message *ret_message, GError **error);
+/* Has a MESSAGE_FAILED come? */
+bool channel_peer_gave_up(const Channel *channel);
 /* The message's pages, all of them, into `n` pieces. */
 bool channel_receive_data(Channel *channel, const struct iovec *data, unsigned n, GError **error);
 /* channel_receive() of one type; anything else is UMBRA_ERROR_INPUT. */

@@ -54,6 +54,13 @@ static bool send_state(MigrateSource *source, GError **error)
 	return channel_send(source->channels[0], MESSAGE_STATE, bytes, size, error);
 }
 
+static void set_question(MigrateSource *source, Channel *channel)
+{
+	g_mutex_lock(&source->lock);
+	source->question = channel;
+	g_mutex_unlock(&source->lock);
+}
+
 /* One question. False: no answer. */
 static bool ask(MigrateSource *source, OwnerSide *ret_side)
 {
@@ -61,13 +68,20 @@ static bool ask(MigrateSource *source, OwnerSide *ret_side)
 	Message message;
 	Answer answer;
 
-	if (!channel ||
-	    !channel_send(channel, MESSAGE_WHO, source->session, sizeof(source->session), NULL) ||
-	    !channel_expect(channel, MESSAGE_OWNER, &message, NULL) ||
-	    !message_copy(&message, &answer, sizeof(answer), NULL))
+	if (!channel)
 		return false;
-	*ret_side = answer.side;
-	return answer.side == OWNER_SOURCE || answer.side == OWNER_TARGET;
+	set_question(source, channel);
+	bool answered = !source_is_cancelled(source) &&
+			channel_send(channel, MESSAGE_WHO, source->session, sizeof(source->session),
+				     NULL) &&
+			channel_expect(channel, MESSAGE_OWNER, &message, NULL) &&
+			message_copy(&message, &answer, sizeof(answer), NULL) &&
+			(answer.side == OWNER_SOURCE || answer.side == OWNER_TARGET);
+
+	set_question(source, NULL);
+	if (answered)
+		*ret_side = answer.side;
+	return answered;
 }
 
 /* The connection broke after GO. */
@@ -79,10 +93,12 @@ static Handover settle(MigrateSource *source, GError **error)
 
 	if (source->shares_owner)
 		return owner_claim(source->owner, OWNER_SOURCE) ? HANDOVER_FAILED : HANDOVER_DONE;
+	/* A target that still waits for something here could not answer. */
+	channel_cancel(source->channels[0]);
 	while (address_is_reusable(&source->address)) {
 		if (ask(source, &side))
 			return side == OWNER_TARGET ? HANDOVER_DONE : HANDOVER_FAILED;
-		if (g_get_monotonic_time() >= until)
+		if (g_get_monotonic_time() >= until || source_is_cancelled(source))
 			break;
 		g_usleep(ASK_AGAIN_US);
 	}

@@ -37,6 +37,15 @@ MigrateParameters source_parameters(MigrateSource *source)
 	return parameters;
 }
 
+bool source_is_cancelled(MigrateSource *source)
+{
+	g_mutex_lock(&source->lock);
+	bool cancelled = source->cancelled;
+
+	g_mutex_unlock(&source->lock);
+	return cancelled;
+}
+
 bool source_hold(MigrateSource *source, GError **error)
 {
 	source->held_at = g_get_monotonic_time();
@@ -164,11 +173,11 @@ static void give_back(MigrateSource *source)
 
 static void fail(MigrateSource *source, const GError *error)
 {
-	for (unsigned i = 0; i < source->n_channels; i++)
-		if (i == 0 && !channel_is_cancelled(source->channels[0]))
-			channel_send_failure(source->channels[0], error);
+	/* The guest first: a target that takes nothing may keep the message waiting. */
 	give_back(source);
-	if (source->cancelled)
+	if (source->n_channels > 0 && !channel_is_cancelled(source->channels[0]))
+		channel_send_failure(source->channels[0], error);
+	if (source_is_cancelled(source))
 		source_set_status(source, MIGRATE_CANCELLED);
 	else
 		update(source, MIGRATE_FAILED, error);
@@ -267,6 +276,8 @@ void migrate_source_cancel(MigrateSource *source)
 	source->cancelled = true;
 	for (unsigned i = 0; i < source->n_channels; i++)
 		channel_cancel(source->channels[i]);
+	if (source->question)
+		channel_cancel(source->question);
 	g_mutex_unlock(&source->lock);
 }
 

@@ -16,11 +16,12 @@ struct MigrateSource {
 	MigrateSink sink;
 	int64_t began; /* monotonic µs */
 
-	GMutex lock; /* of the next five */
+	GMutex lock; /* of the next six */
 	MigrateParameters parameters;
 	MigrateProgress progress;
 	Channel *channels[CHANNELS_MAX]; /* the first carries all but most of the pages */
 	unsigned n_channels;
+	Channel *question; /* while the target is asked who has the guest */
 	bool cancelled;
 
 	/* Of migrate_source_run() alone. */
@@ -56,6 +57,7 @@ void source_set_status(MigrateSource *source, MigrateStatus status);
 MigrateParameters source_parameters(MigrateSource *source);
 /* Connects; the channel is cancelled along with the others. NULL on error. */
 Channel *source_connect(MigrateSource *source, GError **error);
+bool source_is_cancelled(MigrateSource *source);
 bool source_hold(MigrateSource *source, GError **error);
 void source_release(MigrateSource *source);
 

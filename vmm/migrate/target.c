@@ -205,8 +205,8 @@ static bool receive(MigrateTarget *target, GError **error)
 	set_status(target, MIGRATE_DEVICE);
 	if (take_over(target, error))
 		return true;
-	/* It may have sent a GO that never came, and then asks. */
-	if (!target->owner)
+	/* Unless it has given up, it may have sent a GO that never came, and then asks. */
+	if (!target->owner && !channel_peer_gave_up(target->channels[0]))
 		answer_until(target, OWNER_SOURCE,
 			     g_get_monotonic_time() + 4000 * (int64_t)target->patience_ms);
 	return false;
