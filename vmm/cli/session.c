@@ -219,6 +219,8 @@ int session_run(Session *session, Machine *machine, const SessionConfig *config,
 		return EXIT_TROUBLE;
 	session->config = config;
 	run_control_attach(&session->control, machine, client_quit, session);
+	if (config->started)
+		control_migration_announce_arrival(session->control.migration);
 	if (!start(session, error))
 		return EXIT_TROUBLE;
 	g_main_loop_run(session->loop);

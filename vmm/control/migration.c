@@ -266,6 +266,14 @@ void control_migration_destroy(ControlMigration *migration)
 	g_free(migration);
 }
 
+void control_migration_announce_arrival(ControlMigration *migration)
+{
+	migration->last.status = MIGRATE_COMPLETED;
+	tell_status(migration);
+	if (machine_is_running(migration->guest->machine))
+		control_server_event(migration->guest->server, "RESUME", NULL);
+}
+
 const char *control_migration_moved_to(const ControlMigration *migration)
 {
 	return machine_is_given_away(migration->guest->machine) ? migration->uri : NULL;

@@ -20,6 +20,9 @@ ControlMigration *control_migration_attach(ControlGuest *guest);
 /* No job may run any more. Accepts NULL. */
 void control_migration_destroy(ControlMigration *migration);
 
+/* The guest has come from elsewhere: tells the clients that waited for it. */
+void control_migration_announce_arrival(ControlMigration *migration);
+
 /* Where the guest went; NULL as long as it is here. */
 const char *control_migration_moved_to(const ControlMigration *migration);
 
