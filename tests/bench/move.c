@@ -57,8 +57,8 @@ static void connect_to(Peer *peer, const char *path)
 /* Reads what is there; the caller has polled. */
 static void take(Peer *peer)
 {
-	ssize_t n = read(peer->fd, peer->text + peer->length,
-			 sizeof(peer->text) - 1 - peer->length);
+	ssize_t n =
+		read(peer->fd, peer->text + peer->length, sizeof(peer->text) - 1 - peer->length);
 
 	if (n <= 0)
 		die("connection");

@@ -50,9 +50,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listener, listener_destroy)
 
 /*
  * Waits for the next connection; -1 with *error, after listener_cancel() too. With
- * `patience_ms` >= 0 not longer than that.
+ * `patience_ms` >= 0 not longer than that. *ret_go_on tells an error that concerns only
+ * who came (no TLS, a wrong certificate) from one after which nobody will come.
  */
-int listener_accept(Listener *listener, int patience_ms, GError **error);
+int listener_accept(Listener *listener, int patience_ms, bool *ret_go_on, GError **error);
 /* From any thread. */
 void listener_cancel(Listener *listener);
 /* The port that a tcp: or tls: with port 0 got, else 0. */

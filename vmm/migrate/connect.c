@@ -257,13 +257,16 @@ static bool wait_for_client(Listener *listener, int patience_ms, GError **error)
 	return ready > 0 || umbra_fail(error, UMBRA_ERROR_FAILED, "nobody connects");
 }
 
-int listener_accept(Listener *listener, int patience_ms, GError **error)
+int listener_accept(Listener *listener, int patience_ms, bool *ret_go_on, GError **error)
 {
 	int fd;
+
+	*ret_go_on = false;
 
 	if (listener->connected) {
 		fd = listener->fd;
 		listener->fd = -1;
+		*ret_go_on = fd >= 0;
 		if (fd < 0)
 			umbra_fail(error, UMBRA_ERROR_FAILED, "an fd: is one connection only");
 		return fd;
@@ -278,6 +281,7 @@ int listener_accept(Listener *listener, int patience_ms, GError **error)
 		umbra_fail_errno(error, errno, "cannot accept a connection");
 		return -1;
 	}
+	*ret_go_on = true;
 	if (listener->address.kind == ADDRESS_TCP || listener->address.kind == ADDRESS_TLS)
 		tune_tcp(fd);
 	return listener->address.kind == ADDRESS_TLS ? tls_serve(fd, listener->tls, error) : fd;

@@ -34,9 +34,8 @@ static bool answer(const MigrateTarget *target, Channel *channel, const Message 
 static Channel *greet(MigrateTarget *target, int patience_ms, Message *ret_message, bool *ret_go_on,
 		      GError **error)
 {
-	int fd = listener_accept(target->listener, patience_ms, error);
+	int fd = listener_accept(target->listener, patience_ms, ret_go_on, error);
 
-	*ret_go_on = fd >= 0;
 	if (fd < 0)
 		return NULL;
 	g_autoptr(Channel) channel = channel_create(fd, target->patience_ms, NULL);

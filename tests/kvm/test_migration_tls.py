@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""A guest that moves over TLS; strangers are turned away and the wait goes on."""
+
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
+import tap  # noqa: E402
+from migrating import MigrationTest, Tally  # noqa: E402
+
+CERTIFICATES = pathlib.Path(__file__).resolve().parents[1] / "tls" / "make-certificates"
+
+
+class Tls(MigrationTest):
+    def setUp(self):
+        super().setUp()
+        subprocess.run([CERTIFICATES, self.folder], check=True, timeout=120)
+
+    def listening(self):
+        target = self.target("tls:localhost:0", "--tls", self.path("good"))
+        target.wait("its port", lambda side: b"port" in side.err)
+        port, = re.findall(rb"listening on port (\d+)\n", target.err)
+        return target, int(port)
+
+    def send(self, source, port, certificates, **parameters):
+        return self.migrate(source, f"tls:localhost:{port}",
+                            tls_creds=self.path(certificates), **parameters)
+
+    def test_strangers_first_and_then_the_guest_by_two_connections(self):
+        source = self.source()
+        target, port = self.listening()
+        with socket.create_connection(("localhost", port)) as plain:
+            plain.sendall(b"UMIG" + bytes(44))
+            target.wait("a line about it", lambda side: b"does not speak TLS" in side.err)
+        for certificates, why in (("other", "certificate"), ("expired", "expired")):
+            answer = self.send(source, port, certificates)
+            self.assertEqual(answer["status"], "failed")
+            self.assertIn(why, answer["error"])
+            self.assert_goes_on(source)
+        source.execute("migrate-set-capabilities",
+                       capabilities=[{"capability": "multifd", "state": True}])
+        self.assertEqual(self.send(source, port, "good", multifd_channels=2)["status"], "completed")
+        self.assertEqual(source.status(), "postmigrate")
+        self.assert_goes_on(target)
+        source.execute("quit")
+        self.assertEqual(source.end()[0], 0)
+        target.process.stdin.write(b"q")
+        self.assertEqual(target.end()[0], 0)
+        target.out = target.out.removesuffix(b"tally: done\n")
+        self.assert_counted([source, target], Tally())
+
+
+if __name__ == "__main__":
+    tap.main()
