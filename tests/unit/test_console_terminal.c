@@ -3,11 +3,14 @@
  * The terminal is given back on every way out. Each guest is a process of its
  * own here: this one never enters a terminal, and keeps its signals as they are.
  */
+#include "cli/terminal.h"
 #include "console_guest.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -79,6 +82,60 @@ static void test_fatal(void)
 		g_assert_cmpint(WTERMSIG(status), ==, signals[i]);
 		g_assert_true(terminal_is_as_found(&terminal));
 	}
+	terminal_close(&terminal);
+}
+
+/* Memory that was mapped from a file and is not there any more, touched by another thread. */
+static void *touch_what_is_gone(void *page)
+{
+	return (void *)(uintptr_t)*(volatile char *)page;
+}
+
+static void lose_memory(Terminal *terminal, int output)
+{
+	int file = memfd_create("memory", MFD_CLOEXEC);
+	pthread_t thread;
+	Guest guest;
+
+	setsid();
+	ioctl(terminal->slave, TIOCSCTTY, 1);
+	dup2(output, STDERR_FILENO);
+	g_assert_cmpint(ftruncate(file, 4096), ==, 0);
+	void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, file, 0);
+
+	terminal_on_lost_memory("it is gone\n", 5);
+	guest_start(&guest, terminal->slave, terminal->slave);
+	g_assert_cmpint(ftruncate(file, 0), ==, 0);
+	pthread_create(&thread, NULL, touch_what_is_gone, page);
+	pthread_join(thread, NULL);
+	_exit(0);
+}
+
+static void test_lost_memory(void)
+{
+	struct sigaction action;
+	Terminal terminal;
+	char text[64] = "";
+	int output[2], status;
+
+	sigaction(SIGBUS, NULL, &action);
+	if (action.sa_handler != SIG_DFL) {
+		g_test_skip("SIGBUS has a handler (sanitizer)");
+		return;
+	}
+	terminal_open(&terminal);
+	pipe_open(output);
+	pid_t pid = fork();
+
+	g_assert_cmpint(pid, >=, 0);
+	if (pid == 0)
+		lose_memory(&terminal, output[1]);
+	g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+	g_assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 5);
+	g_assert_cmpint(read(output[0], text, sizeof(text) - 1), >, 0);
+	g_assert_cmpstr(text, ==, "it is gone\n");
+	g_assert_true(terminal_is_as_found(&terminal));
+	fds_close(output);
 	terminal_close(&terminal);
 }
 
@@ -173,6 +230,7 @@ int main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/console-terminal/exit", test_exit);
 	g_test_add_func("/console-terminal/fatal", test_fatal);
+	g_test_add_func("/console-terminal/lost-memory", test_lost_memory);
 	g_test_add_func("/console-terminal/stop-and-continue", test_stop_and_continue);
 	g_test_add_func("/console-terminal/background", test_background);
 	return g_test_run();

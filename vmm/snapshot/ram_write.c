@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PROGRESS_STEP (2 * (uint64_t)FILE_BLOCK)
@@ -149,6 +150,24 @@ static bool write_block(RamWriter *writer, uint64_t offset, GError **error)
 	return writer->n_piece < FILE_PIECE_RECORDS || flush_piece(writer, error);
 }
 
+/*
+ * A file that has become shorter has no holes there and no data: its pages would pass for
+ * zeros. Before the pages are looked at and after.
+ */
+static bool check_file(const RamWriter *writer, GError **error)
+{
+	const SnapshotRamFile *file = writer->ram->file;
+	struct stat status;
+
+	if (!file || fstat(file->fd, &status) < 0 ||
+	    (uint64_t)status.st_size >= file->offset + writer->ram->size)
+		return true;
+	return umbra_fail(error, UMBRA_ERROR_FAILED,
+			  "snapshot '%s': a part of the guest's memory is gone: the file that it "
+			  "was restored from has been truncated",
+			  writer->target->path);
+}
+
 static bool report(const RamWriter *writer, const SnapshotProgress *progress, uint64_t done,
 		   GError **error)
 {
@@ -182,7 +201,8 @@ bool ram_write(SaveTarget *target, const SnapshotRam *ram, const SnapshotProgres
 	writer.piece = g_new0(FileRecord, FILE_PIECE_RECORDS);
 	header->index.length = 0;
 	header->index.checksum = 0;
-	written = write_blocks(&writer, progress, error);
+	written = check_file(&writer, error) && write_blocks(&writer, progress, error) &&
+		  check_file(&writer, error);
 	*ret_stored = writer.stored;
 	g_free(writer.piece);
 	if (writer.pagemap >= 0)
