@@ -88,7 +88,7 @@ static void test_fatal(void)
 /* Memory that was mapped from a file and is not there any more, touched by another thread. */
 static void *touch_what_is_gone(void *page)
 {
-	return (void *)(uintptr_t)*(volatile char *)page;
+	return (void *)(uintptr_t) * (volatile char *)page;
 }
 
 static void lose_memory(Terminal *terminal, int output)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* The command lines of `umbra run` and `umbra restore`: what is taken, and what is refused by name. */
+/* The command lines of `umbra run` and `umbra restore`: what is taken, and what is refused by name.
+ */
 #include "cli/run_options.h"
 
 #include "base/error.h"
@@ -87,8 +88,8 @@ static void test_refused(void)
 		g_auto(RunOptions) options;
 		g_autoptr(GError) error = NULL;
 
-		g_assert_false(parse(rows[i].function, rows[i].command, rows[i].line, &options,
-				     &error));
+		g_assert_false(
+			parse(rows[i].function, rows[i].command, rows[i].line, &options, &error));
 		g_assert_error(error, UMBRA_ERROR, UMBRA_ERROR_USAGE);
 		if (!strstr(error->message, rows[i].text))
 			g_error("'%s': '%s' is not in '%s'", rows[i].line, rows[i].text,
