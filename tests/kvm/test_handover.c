@@ -118,13 +118,12 @@ static void test_the_word_is_set_before_it_runs(void)
 	g_autofree char *folder = g_dir_make_tmp("umbra-XXXXXX", NULL);
 	g_autofree char *uri = g_strdup_printf("unix:%s/socket", folder);
 	MachineConfig config = {.kvm_path = KVM_DEFAULT_PATH};
-	MigrateTargetConfig waits = {.uri = uri,
-				     .patience_ms = PATIENCE_MS,
-				     .machine = &config,
-				     .machine_sink = &machine_sink,
-				     .sink = {.refused = on_refused,
-					      .started = on_started,
-					      .failed = on_failed}};
+	MigrateTargetConfig waits = {
+		.uri = uri,
+		.patience_ms = PATIENCE_MS,
+		.machine = &config,
+		.machine_sink = &machine_sink,
+		.sink = {.refused = on_refused, .started = on_started, .failed = on_failed}};
 	MigrateSourceConfig goes = {.uri = uri,
 				    .parameters = MIGRATE_PARAMETERS_DEFAULT,
 				    .sink = {.changed = on_changed}};

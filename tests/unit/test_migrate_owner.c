@@ -60,6 +60,7 @@ static void test_tickets_are_not_trusted(void)
 {
 	OwnerTicket ticket, other;
 	g_autoptr(Owner) source = owner_create(session, &ticket, NULL);
+	g_assert_nonnull(source);
 	uint8_t another[SESSION_SIZE] = {0};
 
 	g_assert_null(owner_open(another, &ticket));
