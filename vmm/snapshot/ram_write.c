@@ -64,16 +64,6 @@ static void find_file_data(const RamWriter *writer, uint64_t offset, uint64_t *p
 	}
 }
 
-/* What a truncated file no longer has was data once, not zeros: reading it must fail. */
-static bool file_is_whole(const RamWriter *writer)
-{
-	const SnapshotRamFile *file = writer->ram->file;
-	struct stat status;
-
-	return fstat(file->fd, &status) == 0 &&
-	       (uint64_t)status.st_size >= file->offset + writer->ram->size;
-}
-
 /* Takes out the pages that nobody ever touched: reading them would make the kernel supply them. */
 static void drop_untouched(const RamWriter *writer, uint64_t offset, uint64_t *pages)
 {
@@ -85,11 +75,8 @@ static void drop_untouched(const RamWriter *writer, uint64_t offset, uint64_t *p
 	    pread(writer->pagemap, entries, n * sizeof(entries[0]),
 		  (off_t)(place * sizeof(entries[0]))) != (ssize_t)(n * sizeof(entries[0])))
 		return;
-	if (!writer->ram->anonymous) {
-		if (!file_is_whole(writer))
-			return;
+	if (!writer->ram->anonymous)
 		find_file_data(writer, offset, there);
-	}
 	for (unsigned page = 0; page < n; page++)
 		if (entries[page] & PAGEMAP_THERE)
 			there[page / 64] |= 1ULL << page % 64;
