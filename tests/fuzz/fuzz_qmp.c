@@ -53,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.quit = quit,
 	};
 
+	guest.job = job_create(guest.server);
 	control_guest_attach(&guest);
 	int client = negotiated_client(guest.server), other = negotiated_client(guest.server);
 
@@ -64,6 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	close(client);
 	close(other);
 	settle();
+	job_destroy(guest.job);
 	control_server_destroy(guest.server);
 	return 0;
 }
