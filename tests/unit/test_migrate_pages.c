@@ -67,8 +67,16 @@ static void *send_thread(void *argument)
 	Sending *sending = argument;
 	Ends *ends = sending->ends;
 
-	g_assert_true(pages_send(ends->from, &ends->source, ends->bitmap, sending->index,
-				 sending->channels, &sending->counts, NULL));
+	PageSender sender = {
+		.channel = ends->from,
+		.space = ends->source,
+		.bitmap = ends->bitmap,
+		.index = sending->index,
+		.channels = sending->channels,
+		.counts = &sending->counts,
+	};
+
+	g_assert_true(pages_send(&sender, NULL));
 	g_assert_true(channel_send(ends->from, MESSAGE_END, NULL, 0, NULL));
 	return NULL;
 }
@@ -131,6 +139,7 @@ static void test_page_becomes_zero(void)
 	transfer(&ends, &sending);
 	g_assert_cmpuint(ends.target.bytes[77 * PAGE_SIZE], ==, 9);
 	fill(&ends.source, 77, 0);
+	mark(ends.bitmap, 77);
 	transfer(&ends, &sending);
 	g_assert_cmpuint(ends.target.bytes[77 * PAGE_SIZE], ==, 0);
 	ends_drop(&ends);

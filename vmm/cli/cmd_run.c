@@ -28,6 +28,8 @@ static int run_incoming(Session *session, RunOptions *options, GError **error)
 	if (!machine)
 		return session_give_up(session);
 	options->session.started = true;
+	options->session.arrival = incoming_query;
+	options->session.arrival_owner = incoming;
 	return session_run(session, machine, &options->session, error);
 }
 

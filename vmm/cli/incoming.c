@@ -42,6 +42,34 @@ static void failed(void *owner, const GError *error)
 	session_wake(incoming->session);
 }
 
+/* In the main loop. */
+static gboolean tell_arrival(void *owner)
+{
+	const Incoming *incoming = owner;
+	ControlMigration *migration = session_control(incoming->session)->migration;
+
+	if (migration)
+		control_migration_arrival_changed(migration);
+	return G_SOURCE_REMOVE;
+}
+
+/* In the target's thread. */
+static void following(void *owner, MigrateStatus status, const GError *why)
+{
+	if (why)
+		cli_warn("%s", why->message);
+	else if (status == MIGRATE_POSTCOPY_ACTIVE)
+		cli_warn("the migration goes on");
+	g_idle_add(tell_arrival, owner);
+}
+
+void incoming_query(void *owner, MigrateProgress *ret_progress)
+{
+	const Incoming *incoming = owner;
+
+	migrate_target_query(incoming->target, ret_progress);
+}
+
 static bool start_listening(void *owner, const char *uri, GError **error)
 {
 	Incoming *incoming = owner;
@@ -56,7 +84,8 @@ static bool start_listening(void *owner, const char *uri, GError **error)
 		.sink = {.refused = refused,
 			 .started = started,
 			 .failed = failed,
-			 .owner = incoming},
+			 .owner = incoming,
+			 .following = following},
 	};
 
 	if (incoming->target)
@@ -121,6 +150,8 @@ void incoming_destroy(Incoming *incoming)
 	if (!incoming)
 		return;
 	migrate_target_destroy(incoming->target);
+	while (g_idle_remove_by_data(incoming))
+		;
 	g_clear_error(&incoming->error);
 	g_free(incoming);
 }

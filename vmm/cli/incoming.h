@@ -15,6 +15,8 @@ typedef struct Incoming Incoming;
  */
 Incoming *incoming_wait(Session *session, const RunOptions *options, Machine **ret_machine,
 			GError **error);
+/* How the guest arrives. The owner is an Incoming. */
+void incoming_query(void *owner, MigrateProgress *ret_progress);
 /* Not before the guest has ended: its source may still have a question. Accepts NULL. */
 void incoming_destroy(Incoming *incoming);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Incoming, incoming_destroy)

@@ -220,7 +220,8 @@ int session_run(Session *session, Machine *machine, const SessionConfig *config,
 	session->config = config;
 	run_control_attach(&session->control, machine, client_quit, session);
 	if (config->started)
-		control_migration_announce_arrival(session->control.migration);
+		control_migration_announce_arrival(session->control.migration, config->arrival,
+						   config->arrival_owner);
 	if (!start(session, error))
 		return EXIT_TROUBLE;
 	g_main_loop_run(session->loop);

@@ -20,7 +20,9 @@ typedef struct Session Session;
 typedef struct SessionConfig {
 	RunControlConfig control;
 	bool paused;  /* the guest waits for `umbra resume` */
-	bool started; /* it runs already, or was told to */
+	bool started; /* it runs already, or was told to: it came from elsewhere, and … */
+	ControlArrival arrival; /* … this tells how that stands */
+	void *arrival_owner;
 	/*
 	 * When the guest came to a bad end: a further reason that KVM cannot know (g_free), or
 	 * NULL. The function may be NULL.

@@ -47,6 +47,10 @@ static bool backtrace(void *owner, json_object *arguments, json_object **ret_val
 	const ControlGuest *guest = owner;
 	json_object *vcpus = json_object_new_array();
 
+	if (machine_ram(guest->machine) == MACHINE_RAM_STUCK) {
+		json_object_put(vcpus);
+		return machine_ram_must_be_here(guest->machine, error);
+	}
 	*ret_value = json_object_new_object();
 	json_object_object_add(*ret_value, "version", json_object_new_int(1));
 	json_object_object_add(*ret_value, "source", json_object_new_string("live"));

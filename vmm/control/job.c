@@ -170,6 +170,8 @@ void job_stop(Job *job)
 	if (!job->kind)
 		return;
 	job_cancel(job);
+	if (job->kind->abandon)
+		job->kind->abandon(job->data);
 	reap(job);
 }
 

@@ -31,6 +31,8 @@ typedef struct JobKind {
 	bool (*run)(Job *job, void *data, GError **error);
 	/* For work that waits: called after job_is_cancelled() has become true. May be NULL. */
 	void (*cancel)(void *data);
+	/* After `cancel`, when it must end whatever that costs: for job_stop(). May be NULL. */
+	void (*abandon)(void *data);
 	/* In the main loop, before the last event, when the thread is gone. */
 	void (*ended)(void *data, JobStatus status);
 	void (*free)(void *data);

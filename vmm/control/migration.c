@@ -12,9 +12,13 @@ struct ControlMigration {
 	MigrationSettings settings;
 	MigrateSource *source; /* while the job runs */
 	bool dry_run;
-	char *uri;	      /* of the last one */
-	MigrateStatus told;   /* by the last event */
-	MigrateProgress last; /* when no job runs: how the last one ended */
+	char *uri;		/* of the last one */
+	GAsyncQueue *news;	/* statuses plus one, from the job's thread */
+	MigrateStatus told;	/* by the last event */
+	bool stopped;		/* … or one before: the guest stopped for the hand-over */
+	MigrateProgress last;	/* when no job runs: how the last one ended */
+	ControlArrival arrival; /* NULL, or how the guest came here; until it moves on */
+	void *arrival_owner;
 };
 
 /* The status that clients are to see. */
@@ -24,37 +28,51 @@ static void query(ControlMigration *migration, MigrateProgress *ret_progress)
 		migrate_source_query(migration->source, ret_progress);
 		return;
 	}
+	if (migration->arrival && !migration->uri) {
+		migration->arrival(migration->arrival_owner, ret_progress);
+		return;
+	}
 	*ret_progress = migration->last;
 	ret_progress->error = g_strdup(migration->last.error);
 }
 
-/* In the main loop. A status that came and went unseen is not told. */
-static gboolean tell_status(void *owner)
+static void tell(ControlMigration *migration, MigrateStatus status)
 {
-	ControlMigration *migration = owner;
-	g_auto(MigrateProgress) progress = {0};
-
-	query(migration, &progress);
-	if (progress.status == migration->told)
-		return G_SOURCE_REMOVE;
-	migration->told = progress.status;
-	if (progress.status == MIGRATE_DEVICE)
+	if (status == migration->told)
+		return;
+	migration->told = status;
+	migration->stopped = migration->stopped || status == MIGRATE_DEVICE;
+	if (status == MIGRATE_DEVICE)
 		control_server_event(migration->guest->server, "STOP", NULL);
 	if (migration->settings.events) {
 		json_object *data = json_object_new_object();
 
-		json_object_object_add(
-			data, "status",
-			json_object_new_string(migrate_status_name(progress.status)));
+		json_object_object_add(data, "status",
+				       json_object_new_string(migrate_status_name(status)));
 		control_server_event(migration->guest->server, "MIGRATION", data);
 	}
+}
+
+/* In the main loop: each status, also one that has passed already. */
+static gboolean tell_news(void *owner)
+{
+	ControlMigration *migration = owner;
+	gpointer item;
+
+	while ((item = g_async_queue_try_pop(migration->news)))
+		tell(migration, (MigrateStatus)(GPOINTER_TO_INT(item) - 1));
 	return G_SOURCE_REMOVE;
 }
 
 /* In the job's thread. */
 static void changed(void *owner)
 {
-	g_idle_add(tell_status, owner);
+	ControlMigration *migration = owner;
+	g_auto(MigrateProgress) progress = {0};
+
+	migrate_source_query(migration->source, &progress);
+	g_async_queue_push(migration->news, GINT_TO_POINTER((int)progress.status + 1));
+	g_idle_add(tell_news, migration);
 }
 
 static bool run(Job *job, void *data, GError **error)
@@ -76,6 +94,14 @@ static void cancel(void *data)
 	ControlMigration *migration = data;
 
 	migrate_source_cancel(migration->source);
+}
+
+/* The guest ends, and at the target as well if it still needs pages from here. */
+static void abandon(void *data)
+{
+	ControlMigration *migration = data;
+
+	migrate_source_abandon(migration->source);
 }
 
 static void describe(void *data, JobStatus status, json_object *event)
@@ -102,12 +128,13 @@ static void ended(void *data, JobStatus status)
 		;
 	migrate_progress_finish(&migration->last);
 	migrate_source_query(migration->source, &migration->last);
+	tell_news(migration);
 	g_clear_pointer(&migration->source, migrate_source_destroy);
 	/* A guest that went on after it had stopped for the hand-over. */
-	if (migration->told == MIGRATE_DEVICE && migration->last.status != MIGRATE_COMPLETED &&
+	if (migration->stopped && migration->last.status != MIGRATE_COMPLETED &&
 	    machine_is_running(migration->guest->machine))
 		control_server_event(migration->guest->server, "RESUME", NULL);
-	tell_status(migration);
+	tell(migration, migration->last.status);
 }
 
 static void nothing(void *data)
@@ -121,9 +148,21 @@ static const JobKind migration_kind = {
 	.describe = describe,
 	.run = run,
 	.cancel = cancel,
+	.abandon = abandon,
 	.ended = ended,
 	.free = nothing,
 };
+
+static bool resume(ControlMigration *migration, const char *uri, GError **error)
+{
+	if (!migration->source)
+		return umbra_fail(error, UMBRA_ERROR_USAGE, "there is no migration to resume");
+	if (!migrate_source_resume(migration->source, uri, error))
+		return false;
+	g_free(migration->uri);
+	migration->uri = g_strdup(uri);
+	return true;
+}
 
 static bool migrate(void *owner, json_object *arguments, json_object **ret_value, GError **error)
 {
@@ -134,11 +173,14 @@ static bool migrate(void *owner, json_object *arguments, json_object **ret_value
 		.tls = migration->settings.tls,
 		.dry_run = json_object_get_boolean(
 			json_object_object_get(arguments, "x-umbra-dry-run")),
+		.postcopy = migration->settings.postcopy,
 		.parameters = migration_settings_parameters(&migration->settings),
 		.sink = {.changed = changed, .owner = migration},
 	};
 
 	(void)ret_value;
+	if (json_object_get_boolean(json_object_object_get(arguments, "resume")))
+		return resume(migration, uri, error);
 	if (machine_is_given_away(migration->guest->machine))
 		return umbra_fail(error, UMBRA_ERROR_USAGE, "the guest runs at %s already",
 				  migration->uri);
@@ -151,6 +193,7 @@ static bool migrate(void *owner, json_object *arguments, json_object **ret_value
 	migration->uri = g_strdup(uri);
 	migration->dry_run = config.dry_run;
 	migration->told = MIGRATE_NONE;
+	migration->stopped = false;
 	if (job_start(migration->guest->job, &migration_kind, migration, error))
 		return true;
 	g_clear_pointer(&migration->source, migrate_source_destroy);
@@ -161,12 +204,46 @@ static bool migrate_cancel(void *owner, json_object *arguments, json_object **re
 			   GError **error)
 {
 	ControlMigration *migration = owner;
+	g_auto(MigrateProgress) progress = {0};
 
+	(void)arguments, (void)ret_value;
+	query(migration, &progress);
+	if (migrate_status_is_postcopy(progress.status))
+		return umbra_fail(
+			error, UMBRA_ERROR_USAGE,
+			"The guest runs at %s already and needs pages from here: post-copy "
+			"cannot be cancelled",
+			migration->uri);
 	/* As in QEMU, nothing to cancel is no error. */
-	(void)arguments, (void)ret_value, (void)error;
 	if (migration->source)
 		job_cancel(migration->guest->job);
 	return true;
+}
+
+static bool must_be_under_way(const ControlMigration *migration, GError **error)
+{
+	return migration->source ||
+	       umbra_fail(error, UMBRA_ERROR_USAGE, "there is no migration under way");
+}
+
+static bool start_postcopy(void *owner, json_object *arguments, json_object **ret_value,
+			   GError **error)
+{
+	ControlMigration *migration = owner;
+
+	(void)arguments, (void)ret_value;
+	return must_be_under_way(migration, error) &&
+	       migrate_source_start_postcopy(migration->source, error);
+}
+
+static bool migrate_pause(void *owner, json_object *arguments, json_object **ret_value,
+			  GError **error)
+{
+	ControlMigration *migration = owner;
+
+	(void)arguments, (void)ret_value;
+	return must_be_under_way(migration, error) &&
+	       migrate_source_pause(migration->source, error);
 }
 
 static bool query_migrate(void *owner, json_object *arguments, json_object **ret_value,
@@ -233,8 +310,11 @@ static const QmpCommand commands[] = {
 	 .run = migrate,
 	 .arguments = {{"uri", json_type_string, false},
 		       {"detach", json_type_boolean, true},
+		       {"resume", json_type_boolean, true},
 		       {"x-umbra-dry-run", json_type_boolean, true}}},
 	{.name = "migrate_cancel", .run = migrate_cancel},
+	{.name = "migrate-start-postcopy", .run = start_postcopy},
+	{.name = "migrate-pause", .run = migrate_pause},
 	{.name = "query-migrate", .run = query_migrate},
 	{.name = "migrate-set-parameters",
 	 .run = set_parameters,
@@ -251,6 +331,7 @@ ControlMigration *control_migration_attach(ControlGuest *guest)
 	ControlMigration *migration = g_new0(ControlMigration, 1);
 
 	migration->guest = guest;
+	migration->news = g_async_queue_new();
 	migration_settings_init(&migration->settings);
 	control_server_add_commands(guest->server, commands, G_N_ELEMENTS(commands), migration);
 	return migration;
@@ -262,14 +343,27 @@ void control_migration_destroy(ControlMigration *migration)
 		return;
 	migrate_progress_finish(&migration->last);
 	migration_settings_finish(&migration->settings);
+	g_async_queue_unref(migration->news);
 	g_free(migration->uri);
 	g_free(migration);
 }
 
-void control_migration_announce_arrival(ControlMigration *migration)
+void control_migration_arrival_changed(ControlMigration *migration)
 {
-	migration->last.status = MIGRATE_COMPLETED;
-	tell_status(migration);
+	g_auto(MigrateProgress) progress = {0};
+
+	if (!migration->arrival || migration->uri)
+		return;
+	query(migration, &progress);
+	tell(migration, progress.status);
+}
+
+void control_migration_announce_arrival(ControlMigration *migration, ControlArrival arrival,
+					void *owner)
+{
+	migration->arrival = arrival;
+	migration->arrival_owner = owner;
+	control_migration_arrival_changed(migration);
 	if (machine_is_running(migration->guest->machine))
 		control_server_event(migration->guest->server, "RESUME", NULL);
 }

@@ -44,6 +44,8 @@ static const struct {
 } numbers[] = {
 	{"downtime-limit", offsetof(MigrateParameters, downtime_limit_ms), true, 0, DOWNTIME_LIMIT},
 	{"max-bandwidth", offsetof(MigrateParameters, max_bandwidth), true, 0, INT64_MAX},
+	{"max-postcopy-bandwidth", offsetof(MigrateParameters, postcopy_bandwidth), true, 0,
+	 INT64_MAX},
 	{"multifd-channels", offsetof(MigrateParameters, channels), false, 1, CHANNELS_LIMIT},
 	{"cpu-throttle-initial", offsetof(MigrateParameters, throttle_initial), false, 1, 99},
 	{"cpu-throttle-increment", offsetof(MigrateParameters, throttle_increment), false, 1, 99},
@@ -108,6 +110,7 @@ static const struct {
 	{"auto-converge", offsetof(MigrationSettings, auto_converge)},
 	{"events", offsetof(MigrationSettings, events)},
 	{"multifd", offsetof(MigrationSettings, multifd)},
+	{"postcopy-ram", offsetof(MigrationSettings, postcopy)},
 };
 
 static bool set_capability(MigrationSettings *settings, json_object *entry, GError **error)
@@ -180,6 +183,8 @@ static json_object *ram_json(const MigrateProgress *progress)
 			       json_object_new_double((double)progress->bandwidth * 8 / 1e6));
 	add(ram, "dirty-sync-count", progress->rounds);
 	add(ram, "page-size", 4096);
+	add(ram, "postcopy-requests", progress->postcopy_requests);
+	add(ram, "postcopy-bytes", progress->postcopy_pages * 4096);
 	return ram;
 }
 

@@ -13,7 +13,8 @@ typedef struct MigrationSettings {
 	char *tls;	    /* folder, or NULL */
 	bool auto_converge; /* capabilities: slow the guest down, … */
 	bool events;	    /* … tell status by MIGRATION, … */
-	bool multifd;	    /* … parameters.channels connections */
+	bool multifd;	    /* … parameters.channels connections, … */
+	bool postcopy;	    /* … migrate-start-postcopy is to be possible */
 } MigrationSettings;
 
 void migration_settings_init(MigrationSettings *settings);
@@ -25,6 +26,7 @@ MigrateParameters migration_settings_parameters(const MigrationSettings *setting
 #define MIGRATION_PARAMETER_ARGUMENTS                                                            \
 	{                                                                                        \
 		{"downtime-limit", json_type_int, true}, {"max-bandwidth", json_type_int, true}, \
+			{"max-postcopy-bandwidth", json_type_int, true},                         \
 			{"multifd-channels", json_type_int, true},                               \
 			{"cpu-throttle-initial", json_type_int, true},                           \
 			{"cpu-throttle-increment", json_type_int, true},                         \

@@ -35,6 +35,10 @@ struct Machine {
 	GuestMemory *memory;
 	_Atomic(DirtyGroup *) dirty; /* dirty.c; NULL before the first set */
 	bool manual_dirty_log;
+	_Atomic MachineRam ram;
+	pthread_mutex_t ram_lock; /* of the next two; never waits for RAM with it held */
+	void (*let_go)(void *owner);
+	void *let_go_owner;
 	IoBus *bus;
 	Ioapic *ioapic;
 	Serial *serial;
@@ -76,6 +80,8 @@ void run_state_init(Machine *machine);
 void run_state_finish(Machine *machine);
 /* A vCPU's question before each entry: waits while paused; false means leave. */
 bool run_state_may_enter(Vcpu *vcpu);
+/* Frees whoever waits for RAM: the guest has ended. */
+void machine_let_go(Machine *machine);
 /* A vCPU thread begins and ends. */
 void run_state_thread_begins(Machine *machine);
 void run_state_thread_ends(Machine *machine);

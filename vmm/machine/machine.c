@@ -204,6 +204,41 @@ unsigned machine_vcpu_count(const Machine *machine)
 	return machine->n_vcpus;
 }
 
+void machine_set_ram(Machine *machine, MachineRam ram, void (*let_go)(void *owner), void *owner)
+{
+	pthread_mutex_lock(&machine->ram_lock);
+	atomic_store(&machine->ram, ram);
+	machine->let_go = let_go;
+	machine->let_go_owner = owner;
+	if (let_go && machine->has_end)
+		let_go(owner);
+	pthread_mutex_unlock(&machine->ram_lock);
+}
+
+void machine_let_go(Machine *machine)
+{
+	pthread_mutex_lock(&machine->ram_lock);
+	if (machine->let_go)
+		machine->let_go(machine->let_go_owner);
+	pthread_mutex_unlock(&machine->ram_lock);
+}
+
+MachineRam machine_ram(const Machine *machine)
+{
+	return atomic_load(&machine->ram);
+}
+
+bool machine_ram_must_be_here(const Machine *machine, GError **error)
+{
+	return machine_ram(machine) == MACHINE_RAM_HERE ||
+	       umbra_fail(
+		       error, UMBRA_ERROR_FAILED,
+		       "the guest's RAM is not all here: its post-copy migration to this process "
+		       "is %s",
+		       machine_ram(machine) == MACHINE_RAM_STUCK ? "paused: resume it at the source"
+								 : "under way: wait for its end");
+}
+
 const GuestMemory *machine_memory(const Machine *machine)
 {
 	return machine->memory;

@@ -82,7 +82,7 @@ Machine *machine_create_like(const MachineState *outline, const MachineConfig *c
 /*
  * All that the machine is, but for its RAM. The machine is paused or held; its clocks
  * are read at one moment during the call. UMBRA_ERROR_UNSUPPORTED: there is
- * something that umbra cannot save; else UMBRA_ERROR_FAILED.
+ * something that umbra cannot save; else UMBRA_ERROR_FAILED, also while RAM is still coming.
  */
 MachineState *machine_save(Machine *machine, GError **error);
 
@@ -123,6 +123,25 @@ void machine_release(Machine *machine);
 void machine_give_away(Machine *machine);
 bool machine_is_given_away(const Machine *machine);
 
+/*
+ * Where RAM is. While a post-copy migration brings it, whoever touches a page that is not
+ * there yet waits for it; STUCK means that nobody can say how long.
+ *
+ * A vCPU that waits in the middle of an instruction which KVM emulates cannot be called
+ * away (arch/x86/mm/fault.c looks for fatal signals alone): holding the guest then takes until
+ * the page has come. When the guest ends, `let_go` frees all who wait: it may be called from any
+ * thread, with the bus lock held, and only wakes them. NULL for RAM that is here.
+ */
+typedef enum MachineRam {
+	MACHINE_RAM_HERE,
+	MACHINE_RAM_COMING,
+	MACHINE_RAM_STUCK,
+} MachineRam;
+void machine_set_ram(Machine *machine, MachineRam ram, void (*let_go)(void *owner), void *owner);
+MachineRam machine_ram(const Machine *machine);
+/* For what takes all of RAM along: an error that says why not now. */
+bool machine_ram_must_be_here(const Machine *machine, GError **error);
+
 /* A paused machine's vCPU, NULL if there is none of that number. */
 KvmVcpu *machine_vcpu(Machine *machine, unsigned id);
 /*
@@ -142,6 +161,8 @@ const GuestMemory *machine_memory(const Machine *machine);
 
 /* Ends the guest from outside; returns when no vCPU runs any more. */
 void machine_stop(Machine *machine);
+
+bool machine_has_ended(const Machine *machine);
 
 /* Waits for all vCPU threads after the guest ended, and says how it did. */
 const MachineEnd *machine_wait(Machine *machine);

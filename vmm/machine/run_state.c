@@ -22,6 +22,7 @@ void run_state_init(Machine *machine)
 {
 	machine->user_paused = true;
 	pthread_mutex_init(&machine->run_lock, NULL);
+	pthread_mutex_init(&machine->ram_lock, NULL);
 	pthread_cond_init(&machine->run_changed, NULL);
 }
 
@@ -29,6 +30,7 @@ void run_state_finish(Machine *machine)
 {
 	pthread_cond_destroy(&machine->run_changed);
 	pthread_mutex_destroy(&machine->run_lock);
+	pthread_mutex_destroy(&machine->ram_lock);
 }
 
 void run_state_thread_begins(Machine *machine)
@@ -220,7 +222,15 @@ static bool stop(Machine *machine, const MachineEnd *end)
 		settle(machine);
 	}
 	pthread_mutex_unlock(&machine->run_lock);
+	/* Only now: a vCPU that is freed finds that it has to leave. */
+	if (first)
+		machine_let_go(machine);
 	return first;
+}
+
+bool machine_has_ended(const Machine *machine)
+{
+	return machine->has_end;
 }
 
 void machine_set_end(Machine *machine, const MachineEnd *end)

@@ -90,9 +90,12 @@ static bool save_vcpus(Machine *machine, MachineState *state, GError **error)
 
 MachineState *machine_save(Machine *machine, GError **error)
 {
-	g_autoptr(MachineState) state = machine_state_create();
+	g_autoptr(MachineState) state = NULL;
 	struct utsname names;
 
+	if (!machine_ram_must_be_here(machine, error))
+		return NULL;
+	state = machine_state_create();
 	state->memory = machine->memory->size;
 	state->cpuid = g_memdup2(machine->cpuid, machine_cpuid_size(machine->cpuid));
 	state->host = machine->host_cpu;

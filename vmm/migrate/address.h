@@ -56,6 +56,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listener, listener_destroy)
 int listener_accept(Listener *listener, int patience_ms, bool *ret_go_on, GError **error);
 /* From any thread. */
 void listener_cancel(Listener *listener);
+/* Can more than one connection come? */
+bool listener_is_reusable(const Listener *listener);
 /* The port that a tcp: or tls: with port 0 got, else 0. */
 unsigned listener_port(const Listener *listener);
 

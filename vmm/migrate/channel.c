@@ -49,11 +49,13 @@ struct Channel {
 };
 
 static const char *const names[MESSAGE_TYPES] = {
-	[MESSAGE_HELLO] = "HELLO",     [MESSAGE_VERDICT] = "VERDICT", [MESSAGE_JOIN] = "JOIN",
-	[MESSAGE_JOINED] = "JOINED",   [MESSAGE_RAM] = "RAM",	      [MESSAGE_END] = "END",
-	[MESSAGE_STATE] = "STATE",     [MESSAGE_READY] = "READY",     [MESSAGE_GO] = "GO",
-	[MESSAGE_STARTED] = "STARTED", [MESSAGE_FAILED] = "FAILED",   [MESSAGE_ALIVE] = "ALIVE",
-	[MESSAGE_WHO] = "WHO",	       [MESSAGE_OWNER] = "OWNER",
+	[MESSAGE_HELLO] = "HELLO",     [MESSAGE_VERDICT] = "VERDICT",	[MESSAGE_JOIN] = "JOIN",
+	[MESSAGE_JOINED] = "JOINED",   [MESSAGE_RAM] = "RAM",		[MESSAGE_END] = "END",
+	[MESSAGE_STATE] = "STATE",     [MESSAGE_READY] = "READY",	[MESSAGE_GO] = "GO",
+	[MESSAGE_STARTED] = "STARTED", [MESSAGE_FAILED] = "FAILED",	[MESSAGE_ALIVE] = "ALIVE",
+	[MESSAGE_WHO] = "WHO",	       [MESSAGE_OWNER] = "OWNER",	[MESSAGE_LATER] = "LATER",
+	[MESSAGE_WANT] = "WANT",       [MESSAGE_COMPLETE] = "COMPLETE", [MESSAGE_RESUME] = "RESUME",
+	[MESSAGE_MISSING] = "MISSING",
 };
 
 const char *message_name(unsigned type)
@@ -335,11 +337,11 @@ bool channel_expect(Channel *channel, MessageType type, Message *ret_message, GE
 	return true;
 }
 
-bool channel_is_readable(const Channel *channel)
+bool channel_is_readable(const Channel *channel, int timeout_ms)
 {
 	struct pollfd poller = {.fd = channel->fd, .events = POLLIN};
 
-	return poll(&poller, 1, 0) > 0;
+	return poll(&poller, 1, timeout_ms) > 0;
 }
 
 void channel_send_failure(Channel *channel, const GError *error)

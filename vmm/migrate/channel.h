@@ -29,6 +29,11 @@ typedef enum MessageType {
 	MESSAGE_ALIVE,	   /* either: nothing to say yet */
 	MESSAGE_WHO,	   /* source, on a new connection: who has the guest? */
 	MESSAGE_OWNER,	   /* target: the answer */
+	MESSAGE_LATER,	   /* source: pages that come after the start (post-copy) */
+	MESSAGE_WANT,	   /* target: pages that its guest waits for */
+	MESSAGE_COMPLETE,  /* target: every page is here */
+	MESSAGE_RESUME,	   /* source, on a new connection: post-copy goes on */
+	MESSAGE_MISSING,   /* target: the pages that it still lacks */
 	MESSAGE_TYPES,
 } MessageType;
 
@@ -87,8 +92,8 @@ bool channel_peer_gave_up(const Channel *channel);
 bool channel_receive_data(Channel *channel, const struct iovec *data, unsigned n, GError **error);
 /* channel_receive() of one type; anything else is UMBRA_ERROR_INPUT. */
 bool channel_expect(Channel *channel, MessageType type, Message *ret_message, GError **error);
-/* Is there something to receive? Does not wait. */
-bool channel_is_readable(const Channel *channel);
+/* Is there something to receive? Waits for it no longer than that. */
+bool channel_is_readable(const Channel *channel, int timeout_ms);
 
 /* Tells the peer why this side gives up. Best effort. */
 void channel_send_failure(Channel *channel, const GError *error);

@@ -287,6 +287,11 @@ int listener_accept(Listener *listener, int patience_ms, bool *ret_go_on, GError
 	return listener->address.kind == ADDRESS_TLS ? tls_serve(fd, listener->tls, error) : fd;
 }
 
+bool listener_is_reusable(const Listener *listener)
+{
+	return !listener->connected;
+}
+
 unsigned listener_port(const Listener *listener)
 {
 	struct sockaddr_storage address;

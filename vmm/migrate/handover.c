@@ -33,7 +33,9 @@ static void lap(Watch *watch, uint64_t *part)
 
 static bool send_last_pages(MigrateSource *source, GError **error)
 {
-	if (!source_send_pages(source, error))
+	bool postcopy = atomic_load(&source->postcopy_wanted);
+
+	if (!(postcopy ? postcopy_announce(source, error) : source_send_pages(source, NULL, error)))
 		return false;
 	for (unsigned i = 0; i < source->n_channels; i++)
 		if (!channel_send(source->channels[i], MESSAGE_END, NULL, 0, error))
@@ -118,9 +120,9 @@ static Handover hand_over(MigrateSource *source, Watch *watch, GError **error)
 	Message message;
 
 	if (!channel_send(channel, MESSAGE_GO, &go, sizeof(go), &why) ||
-	    !channel_expect(channel, MESSAGE_STARTED, &message, &why))
+	    !source_expect(source, MESSAGE_STARTED, &message, &why))
 		result = settle(source, &why);
-	else
+	else if (!source->later)
 		/* The target need not wait for questions any more. */
 		(void)channel_send(channel, MESSAGE_END, NULL, 0, NULL);
 	lap(watch, &downtime->start);
@@ -145,7 +147,7 @@ Handover handover_run(MigrateSource *source, GError **error)
 	if (!send_state(source, error))
 		return HANDOVER_FAILED;
 	lap(&watch, &downtime->state);
-	if (!channel_expect(source->channels[0], MESSAGE_READY, &message, error))
+	if (!source_expect(source, MESSAGE_READY, &message, error))
 		return HANDOVER_FAILED;
 	lap(&watch, &downtime->load);
 	return hand_over(source, &watch, error);

@@ -14,7 +14,8 @@
 #define CHANNELS_MAX	 16u
 
 enum {
-	HELLO_DRY_RUN = 1 << 0, /* only the judgement is wanted */
+	HELLO_DRY_RUN = 1 << 0,	 /* only the judgement is wanted */
+	HELLO_POSTCOPY = 1 << 1, /* pages may come after the start */
 };
 
 typedef struct Hello {
@@ -46,6 +47,11 @@ typedef struct Join {
 typedef struct Go {
 	uint32_t running;
 } Go;
+
+/* RESUME. */
+typedef struct Resume {
+	uint8_t session[SESSION_SIZE];
+} Resume;
 
 /* WHO's answer. */
 typedef struct Answer {

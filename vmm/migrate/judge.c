@@ -51,13 +51,24 @@ static void start_over(MigrateTarget *target)
 	g_clear_pointer(&target->written, g_free);
 }
 
+static bool check_postcopy(const MigrateTarget *target, GError **error)
+{
+	if (!(target->hello.flags & HELLO_POSTCOPY))
+		return true;
+	if (!listener_is_reusable(target->listener))
+		return umbra_fail(error, UMBRA_ERROR_UNSUPPORTED,
+				  "post-copy must be able to connect again when the connection "
+				  "breaks, and this target listens on a single connection");
+	return postcopy_check(error);
+}
+
 bool target_judge(MigrateTarget *target, Channel *channel, const Message *message, GError **error)
 {
 	Verdict verdict = {.version = PROTOCOL_VERSION};
 	bool wanted = false;
 
 	if (hello_parse(message, &target->hello, &target->outline, error) &&
-	    target_check(target, target->outline, error)) {
+	    target_check(target, target->outline, error) && check_postcopy(target, error)) {
 		target->owner = owner_open(target->hello.session, &target->hello.ticket);
 		verdict.flags = target->owner ? VERDICT_SHARES_OWNER : 0;
 		bool dry = target->hello.flags & HELLO_DRY_RUN;

@@ -7,9 +7,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define CHUNK_PAGES 512u /* see page_channel() */
-#define DATA_PAGES  (MESSAGE_DATA_MAX / PAGE_SIZE)
-#define RUNS_MAX    512u
+#define CHUNK_PAGES  512u /* see page_channel() */
+#define DATA_PAGES   (MESSAGE_DATA_MAX / PAGE_SIZE)
+#define RUNS_MAX     512u
+#define RUNS_AT_ONCE 65536u /* of page_runs_send(), 1 MiB */
 
 /*
  * A message in the making. Pages are copied together: the guest may go on writing to
@@ -57,38 +58,98 @@ static bool add(Batch *batch, uint64_t page, bool is_zero, GError **error)
 	return true;
 }
 
+static bool add_page(Batch *batch, uint64_t page, GError **error)
+{
+	bool is_zero = bytes_are_zero(batch->space->bytes + page * PAGE_SIZE, PAGE_SIZE);
+
+	return add(batch, page, is_zero, error);
+}
+
 static bool add_word(Batch *batch, uint64_t first, uint64_t word, GError **error)
 {
-	for (; word; word &= word - 1) {
-		uint64_t page = first + (unsigned)__builtin_ctzll(word);
-		bool is_zero = bytes_are_zero(batch->space->bytes + page * PAGE_SIZE, PAGE_SIZE);
-
-		if (!add(batch, page, is_zero, error))
+	for (; word; word &= word - 1)
+		if (!add_page(batch, first + (unsigned)__builtin_ctzll(word), error))
 			return false;
-	}
 	return true;
 }
 
-bool pages_send(Channel *channel, const PageSpace *space, const uint64_t *bitmap, unsigned index,
-		unsigned channels, PageCounts *counts, GError **error)
+static bool finish(Batch *batch, bool done, PageCounts *counts, GError **error)
 {
-	g_autofree Batch *batch = g_new(Batch, 1);
-	bool done = true;
-
-	batch->channel = channel;
-	batch->space = space;
-	batch->n_runs = batch->data_pages = 0;
-	batch->normal = batch->zero = 0;
-	for (uint64_t page = 0; done && page < space->pages; page += 64) {
-		if (page_channel(page, channels) != index)
-			page += CHUNK_PAGES - 64; /* chunks begin at multiples of 512 */
-		else if (bitmap[page / 64])
-			done = add_word(batch, page, bitmap[page / 64], error);
-	}
 	done = done && flush(batch, error);
 	atomic_fetch_add(&counts->normal, batch->normal);
 	atomic_fetch_add(&counts->zero, batch->zero);
 	return done;
+}
+
+static Batch *begin(const PageSender *sender)
+{
+	Batch *batch = g_new(Batch, 1);
+
+	batch->channel = sender->channel;
+	batch->space = &sender->space;
+	batch->n_runs = batch->data_pages = 0;
+	batch->normal = batch->zero = 0;
+	return batch;
+}
+
+static bool is_stopped(const PageSender *sender)
+{
+	return sender->stop && atomic_load_explicit(sender->stop, memory_order_relaxed);
+}
+
+bool pages_send(const PageSender *sender, GError **error)
+{
+	g_autofree Batch *batch = begin(sender);
+	uint64_t pages = sender->space.pages;
+	bool done = true;
+
+	for (uint64_t page = 0; done && page < pages && !is_stopped(sender); page += 64) {
+		uint64_t *word = &sender->bitmap[page / 64];
+
+		if (page_channel(page, sender->channels) != sender->index) {
+			page += CHUNK_PAGES - 64; /* chunks begin at multiples of 512 */
+		} else if (*word) {
+			done = add_word(batch, page, *word, error);
+			*word = 0;
+		}
+	}
+	return finish(batch, done, sender->counts, error);
+}
+
+bool pages_send_range(const PageSender *sender, uint64_t first, uint64_t n, GError **error)
+{
+	g_autofree Batch *batch = begin(sender);
+	uint64_t end = first + MIN(n, sender->space.pages - first);
+	bool done = true;
+
+	for (uint64_t page = bitmap_next(sender->bitmap, first, end); done && page < end;
+	     page = bitmap_next(sender->bitmap, page, end)) {
+		done = add_page(batch, page, error);
+		bitmap_clear(sender->bitmap, page);
+	}
+	return finish(batch, done, sender->counts, error);
+}
+
+bool page_runs_send(Channel *channel, MessageType type, const uint64_t *bitmap, uint64_t pages,
+		    GError **error)
+{
+	g_autofree PageRun *runs = g_new(PageRun, RUNS_AT_ONCE);
+	unsigned n = 0;
+
+	for (uint64_t page = bitmap_next(bitmap, 0, pages); page < pages;) {
+		PageRun *run = &runs[n++];
+
+		*run = (PageRun){.first = page};
+		for (; page < pages && bitmap_has(bitmap, page) && run->n < UINT32_MAX; page++)
+			run->n++;
+		page = bitmap_next(bitmap, page, pages);
+		if (n < RUNS_AT_ONCE && page < pages)
+			continue;
+		if (!channel_send(channel, type, runs, n * sizeof(*runs), error))
+			return false;
+		n = 0;
+	}
+	return true;
 }
 
 bool page_runs_check(const Message *message, const PageSpace *space, const PageRun **ret_runs,
@@ -206,6 +267,18 @@ bool pages_receive(Channel *channel, const Message *message, const PageSink *sin
 		return false;
 	return sink->place ? receive_and_place(channel, runs, n, message, sink, error)
 			   : receive_in_place(channel, runs, n, sink, error);
+}
+
+uint64_t bitmap_next(const uint64_t *bitmap, uint64_t from, uint64_t bits)
+{
+	while (from < bits) {
+		uint64_t word = bitmap[from / 64] >> from % 64;
+
+		if (word)
+			return MIN(from + (unsigned)__builtin_ctzll(word), bits);
+		from = (from | 63) + 1;
+	}
+	return bits;
 }
 
 uint64_t bitmap_count(const uint64_t *bitmap, uint64_t bits)

@@ -34,12 +34,20 @@ static inline unsigned page_channel(uint64_t page, unsigned channels)
 	return (unsigned)((page >> 9) % channels);
 }
 
-/*
- * Sends the pages whose bits are set in `bitmap` and that belong to channel `index` of
- * `channels`.
- */
-bool pages_send(Channel *channel, const PageSpace *space, const uint64_t *bitmap, unsigned index,
-		unsigned channels, PageCounts *counts, GError **error);
+/* Which pages to send, and how. */
+typedef struct PageSender {
+	Channel *channel;
+	PageSpace space;
+	/* Set for what is to go, cleared for what has gone. A word is one channel's alone. */
+	uint64_t *bitmap;
+	unsigned index, channels; /* only pages of channel `index` of `channels` */
+	const atomic_bool *stop;  /* once true, the rest stays in the bitmap; may be NULL */
+	PageCounts *counts;
+} PageSender;
+
+bool pages_send(const PageSender *sender, GError **error);
+/* Of these only [first, first + n), by this channel whatever `index` says. */
+bool pages_send_range(const PageSender *sender, uint64_t first, uint64_t n, GError **error);
 
 /*
  * Where received pages go: by `place`, or without it straight into the memory, which
@@ -58,9 +66,29 @@ bool pages_receive(Channel *channel, const Message *message, const PageSink *sin
 
 /* A list of runs as a message's payload; at most PAGE_RUNS_MAX. */
 #define PAGE_RUNS_MAX (1u << 20)
+/*
+ * The set pages of a bitmap as runs, in as many messages as it takes. Those of a
+ * bitmap without a set page are none.
+ */
+bool page_runs_send(Channel *channel, MessageType type, const uint64_t *bitmap, uint64_t pages,
+		    GError **error);
 bool page_runs_check(const Message *message, const PageSpace *space, const PageRun **ret_runs,
 		     unsigned *ret_n, GError **error);
 
+/* The first set bit from `from` on, or `bits`. */
+uint64_t bitmap_next(const uint64_t *bitmap, uint64_t from, uint64_t bits);
+static inline bool bitmap_has(const uint64_t *bitmap, uint64_t bit)
+{
+	return bitmap[bit / 64] >> bit % 64 & 1;
+}
+static inline void bitmap_set(uint64_t *bitmap, uint64_t bit)
+{
+	bitmap[bit / 64] |= 1UL << bit % 64;
+}
+static inline void bitmap_clear(uint64_t *bitmap, uint64_t bit)
+{
+	bitmap[bit / 64] &= ~(1UL << bit % 64);
+}
 uint64_t bitmap_count(const uint64_t *bitmap, uint64_t bits);
 static inline size_t bitmap_words(uint64_t bits)
 {

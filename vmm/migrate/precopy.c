@@ -20,6 +20,7 @@
 typedef struct Share {
 	MigrateSource *source;
 	unsigned index;
+	const atomic_bool *stop;
 	GThread *thread;
 	bool done;
 	GError *error;
@@ -33,17 +34,27 @@ typedef struct Shares {
 	Share share[CHANNELS_MAX];
 } Shares;
 
-static bool send_share(MigrateSource *source, unsigned index, GError **error)
+static bool send_share(MigrateSource *source, unsigned index, const atomic_bool *stop,
+		       GError **error)
 {
-	return pages_send(source->channels[index], &source->space, source->bitmap, index,
-			  source->n_channels, &source->counts, error);
+	PageSender sender = {
+		.channel = source->channels[index],
+		.space = source->space,
+		.bitmap = source->bitmap,
+		.index = index,
+		.channels = source->n_channels,
+		.stop = stop,
+		.counts = &source->counts,
+	};
+
+	return pages_send(&sender, error);
 }
 
 static void *share_thread(void *argument)
 {
 	Share *share = argument;
 
-	share->done = send_share(share->source, share->index, &share->error);
+	share->done = send_share(share->source, share->index, share->stop, &share->error);
 	g_mutex_lock(&share->all->lock);
 	share->all->running--;
 	g_cond_signal(&share->all->changed);
@@ -72,7 +83,7 @@ static bool wait_for_shares(MigrateSource *source, Shares *shares, GError **erro
 	return alive;
 }
 
-static bool send_by_threads(MigrateSource *source, GError **error)
+static bool send_by_threads(MigrateSource *source, const atomic_bool *stop, GError **error)
 {
 	Shares shares = {.running = source->n_channels - 1};
 	bool done;
@@ -80,10 +91,11 @@ static bool send_by_threads(MigrateSource *source, GError **error)
 	g_mutex_init(&shares.lock);
 	g_cond_init(&shares.changed);
 	for (unsigned i = 1; i < source->n_channels; i++) {
-		shares.share[i] = (Share){.source = source, .index = i, .all = &shares};
+		shares.share[i] =
+			(Share){.source = source, .index = i, .stop = stop, .all = &shares};
 		shares.share[i].thread = g_thread_new("pages", share_thread, &shares.share[i]);
 	}
-	done = send_share(source, 0, error);
+	done = send_share(source, 0, stop, error);
 	for (unsigned i = 1; !done && i < source->n_channels; i++)
 		channel_cancel(source->channels[i]);
 	if (!wait_for_shares(source, &shares, done ? error : NULL))
@@ -101,13 +113,13 @@ static bool send_by_threads(MigrateSource *source, GError **error)
 	return done;
 }
 
-bool source_send_pages(MigrateSource *source, GError **error)
+bool source_send_pages(MigrateSource *source, const atomic_bool *stop, GError **error)
 {
 	if (source->n_channels > 1 &&
 	    bitmap_count(source->bitmap, source->space.pages) >= WORTH_THREADS)
-		return send_by_threads(source, error);
+		return send_by_threads(source, stop, error);
 	for (unsigned i = 0; i < source->n_channels; i++)
-		if (!send_share(source, i, error))
+		if (!send_share(source, i, stop, error))
 			return false;
 	return true;
 }
@@ -121,13 +133,16 @@ static uint64_t bytes_sent(const MigrateSource *source)
 	return sent;
 }
 
-/* What the guest has written since the last time, into `bitmap`. */
+/* What the guest has written since the last time, added to what `bitmap` still has. */
 static bool take_dirty(MigrateSource *source, GError **error)
 {
+	g_autofree uint64_t *written = NULL;
+
 	if (!machine_dirty_collect(source->machine, error))
 		return false;
-	g_free(source->bitmap);
-	source->bitmap = dirty_set_take(source->dirty);
+	written = dirty_set_take(source->dirty);
+	for (size_t i = 0; i < bitmap_words(source->space.pages); i++)
+		source->bitmap[i] |= written[i];
 	return true;
 }
 
@@ -169,7 +184,8 @@ static bool run_round(MigrateSource *source, Round *round, GError **error)
 	uint64_t before = bytes_sent(source);
 	int64_t began = g_get_monotonic_time();
 
-	if (!source_send_pages(source, error) || !take_dirty(source, error))
+	if (!source_send_pages(source, &source->postcopy_wanted, error) ||
+	    !take_dirty(source, error))
 		return false;
 	round->number++;
 	round->duration = g_get_monotonic_time() - began;
@@ -191,7 +207,6 @@ static bool is_small_enough(const Round *round, const MigrateParameters *paramet
 bool precopy_run(MigrateSource *source, GError **error)
 {
 	Round round = {0};
-	g_autofree uint64_t *last = NULL;
 
 	source->bitmap = memory_presence(machine_memory(source->machine));
 	for (;;) {
@@ -199,7 +214,7 @@ bool precopy_run(MigrateSource *source, GError **error)
 			return false;
 		MigrateParameters parameters = source_parameters(source);
 
-		if (is_small_enough(&round, &parameters))
+		if (is_small_enough(&round, &parameters) || atomic_load(&source->postcopy_wanted))
 			break;
 		if (round.crowded >= 2 && parameters.throttle_max > 0) {
 			slow_down(source, &parameters);
@@ -211,10 +226,5 @@ bool precopy_run(MigrateSource *source, GError **error)
 	g_mutex_lock(&source->lock);
 	source->progress.downtime.stop = (uint64_t)(g_get_monotonic_time() - source->held_at);
 	g_mutex_unlock(&source->lock);
-	last = g_steal_pointer(&source->bitmap);
-	if (!take_dirty(source, error))
-		return false;
-	for (size_t i = 0; i < bitmap_words(source->space.pages); i++)
-		source->bitmap[i] |= last[i];
-	return true;
+	return take_dirty(source, error);
 }

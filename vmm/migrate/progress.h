@@ -11,7 +11,10 @@ typedef enum MigrateStatus {
 	MIGRATE_NONE,
 	MIGRATE_SETUP,
 	MIGRATE_ACTIVE,
-	MIGRATE_DEVICE, /* the guest is stopped, its last state on its way */
+	MIGRATE_DEVICE,		  /* the guest is stopped, its last state on its way */
+	MIGRATE_POSTCOPY_ACTIVE,  /* the guest runs at the target, the rest of its RAM follows */
+	MIGRATE_POSTCOPY_PAUSED,  /* … and cannot: the connection is lost */
+	MIGRATE_POSTCOPY_RECOVER, /* … a new one is being made */
 	MIGRATE_CANCELLED,
 	MIGRATE_COMPLETED,
 	MIGRATE_FAILED,
@@ -20,10 +23,16 @@ typedef enum MigrateStatus {
 /* QEMU's words (qapi/migration.json). */
 const char *migrate_status_name(MigrateStatus status);
 
+static inline bool migrate_status_is_postcopy(MigrateStatus status)
+{
+	return status >= MIGRATE_POSTCOPY_ACTIVE && status <= MIGRATE_POSTCOPY_RECOVER;
+}
+
 typedef struct MigrateParameters {
 	uint64_t downtime_limit_ms;
-	uint64_t max_bandwidth; /* bytes per second, 0: no limit */
-	unsigned channels;	/* connections in parallel */
+	uint64_t max_bandwidth;	     /* bytes per second, 0: no limit */
+	uint64_t postcopy_bandwidth; /* the same of pages that nobody waits for */
+	unsigned channels;	     /* connections in parallel */
 	unsigned throttle_initial, throttle_increment, throttle_max; /* percent; max 0: never */
 	unsigned patience_ms;					     /* silence of the peer */
 } MigrateParameters;
@@ -48,6 +57,8 @@ typedef struct MigrateProgress {
 	MigrateStatus status;
 	uint64_t total, remaining, transferred; /* bytes of RAM, of RAM, of everything */
 	uint64_t normal_pages, zero_pages;
+	uint64_t postcopy_pages;    /* sent, or come, after the start */
+	uint64_t postcopy_requests; /* pages that the guest at the target had to wait for */
 	uint64_t rounds;
 	uint64_t dirty_pages_rate; /* per second */
 	uint64_t bandwidth;	   /* bytes per second, of the last round */
@@ -55,7 +66,7 @@ typedef struct MigrateProgress {
 	unsigned throttle; /* percent */
 	uint64_t setup_us, total_us;
 	MigrateDowntime downtime;
-	char *error;	   /* of FAILED: one line or several, for people */
+	char *error;	   /* of FAILED and POSTCOPY_PAUSED: one line or several, for people */
 	bool incompatible; /* … and it is a judgement, of the target or of this side */
 } MigrateProgress;
 

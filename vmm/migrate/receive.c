@@ -40,6 +40,16 @@ void target_cancel(MigrateTarget *target)
 	g_mutex_unlock(&target->lock);
 }
 
+static bool take_later(MigrateTarget *target, const PageSpace *space, const Message *message,
+		       GError **error)
+{
+	g_mutex_lock(&target->lock);
+	if (!target->postcopy)
+		target->postcopy = postcopy_create(space);
+	g_mutex_unlock(&target->lock);
+	return postcopy_take_later(target->postcopy, message, error);
+}
+
 static bool receive_until_end(MigrateTarget *target, unsigned index, GError **error)
 {
 	const GuestMemory *memory = machine_memory(target->machine);
@@ -57,6 +67,12 @@ static bool receive_until_end(MigrateTarget *target, unsigned index, GError **er
 			return false;
 		if (message.type == MESSAGE_END)
 			return true;
+		if (message.type == MESSAGE_LATER && index == 0 &&
+		    target->hello.flags & HELLO_POSTCOPY) {
+			if (!take_later(target, &sink.space, &message, error))
+				return false;
+			continue;
+		}
 		if (message.type != MESSAGE_RAM)
 			return umbra_fail(error, UMBRA_ERROR_INPUT,
 					  "a message %s came among the pages",

@@ -8,24 +8,17 @@
 #include <string.h>
 #include <sys/random.h>
 
-static void update(MigrateSource *source, MigrateStatus status, const GError *error)
+void source_set_status(MigrateSource *source, MigrateStatus status, const GError *error)
 {
 	g_mutex_lock(&source->lock);
 	source->progress.status = status;
 	source->progress.total_us = (uint64_t)(g_get_monotonic_time() - source->began);
-	if (error) {
-		g_free(source->progress.error);
-		source->progress.error = g_strdup(error->message);
-		source->progress.incompatible =
-			g_error_matches(error, UMBRA_ERROR, UMBRA_ERROR_INCOMPATIBLE);
-	}
+	g_free(source->progress.error);
+	source->progress.error = error ? g_strdup(error->message) : NULL;
+	source->progress.incompatible =
+		g_error_matches(error, UMBRA_ERROR, UMBRA_ERROR_INCOMPATIBLE);
 	g_mutex_unlock(&source->lock);
 	source->sink.changed(source->sink.owner);
-}
-
-void source_set_status(MigrateSource *source, MigrateStatus status)
-{
-	update(source, status, NULL);
 }
 
 MigrateParameters source_parameters(MigrateSource *source)
@@ -99,7 +92,8 @@ static bool introduce(MigrateSource *source, GError **error)
 	Hello hello = {
 		.version = PROTOCOL_VERSION,
 		.oldest = PROTOCOL_OLDEST,
-		.flags = source->dry_run ? HELLO_DRY_RUN : 0,
+		.flags = (source->dry_run ? HELLO_DRY_RUN : 0) |
+			 (source->postcopy_allowed ? HELLO_POSTCOPY : 0),
 		.channels = parameters.channels,
 	};
 	Verdict verdict;
@@ -145,7 +139,7 @@ static bool set_up(MigrateSource *source, GError **error)
 {
 	const GuestMemory *memory = machine_memory(source->machine);
 
-	source_set_status(source, MIGRATE_SETUP);
+	source_set_status(source, MIGRATE_SETUP, NULL);
 	source->space = (PageSpace){.bytes = memory->base, .pages = memory->size / PAGE_SIZE};
 	if (!introduce(source, error))
 		return false;
@@ -178,9 +172,9 @@ static void fail(MigrateSource *source, const GError *error)
 	if (source->n_channels > 0 && !channel_is_cancelled(source->channels[0]))
 		channel_send_failure(source->channels[0], error);
 	if (source_is_cancelled(source))
-		source_set_status(source, MIGRATE_CANCELLED);
+		source_set_status(source, MIGRATE_CANCELLED, NULL);
 	else
-		update(source, MIGRATE_FAILED, error);
+		source_set_status(source, MIGRATE_FAILED, error);
 }
 
 /* The guest stays held: only its user can know, see docs/migration.md. */
@@ -188,23 +182,27 @@ static void fail_unknown(MigrateSource *source, const GError *error)
 {
 	machine_pause(source->machine);
 	give_back(source);
-	update(source, MIGRATE_FAILED, error);
+	source_set_status(source, MIGRATE_FAILED, error);
 }
 
 /* From the first page to the last word. */
 static bool move(MigrateSource *source, GError **error)
 {
-	source_set_status(source, MIGRATE_ACTIVE);
+	source_set_status(source, MIGRATE_ACTIVE, NULL);
 	if (!precopy_run(source, error)) {
 		fail(source, *error);
 		return false;
 	}
-	source_set_status(source, MIGRATE_DEVICE);
+	source_set_status(source, MIGRATE_DEVICE, NULL);
 	switch (handover_run(source, error)) {
 	case HANDOVER_DONE:
 		machine_give_away(source->machine);
 		give_back(source);
-		source_set_status(source, MIGRATE_COMPLETED);
+		if (source->later && !postcopy_run(source, error)) {
+			source_set_status(source, MIGRATE_FAILED, *error);
+			return false;
+		}
+		source_set_status(source, MIGRATE_COMPLETED, NULL);
 		return true;
 	case HANDOVER_FAILED:
 		fail(source, *error);
@@ -224,7 +222,7 @@ bool migrate_source_run(MigrateSource *source, GError **error)
 	if (!done)
 		fail(source, why);
 	else if (source->dry_run)
-		source_set_status(source, MIGRATE_COMPLETED);
+		source_set_status(source, MIGRATE_COMPLETED, NULL);
 	else
 		done = move(source, &why);
 	if (!done)
@@ -237,19 +235,31 @@ MigrateSource *migrate_source_create(Machine *machine, const MigrateSourceConfig
 {
 	Address address;
 
-	if (!address_parse(config->uri, &address, error))
+	if (!machine_ram_must_be_here(machine, error) ||
+	    !address_parse(config->uri, &address, error))
 		return NULL;
+	if (config->postcopy && !address_is_reusable(&address)) {
+		address_finish(&address);
+		umbra_fail(
+			error, UMBRA_ERROR_USAGE,
+			"%s: post-copy must be able to connect again when the connection breaks: "
+			"use unix:, tcp: or tls:",
+			config->uri);
+		return NULL;
+	}
 	MigrateSource *source = g_new0(MigrateSource, 1);
 
 	source->machine = machine;
 	source->address = address;
 	source->tls = g_strdup(config->tls);
 	source->dry_run = config->dry_run;
+	source->postcopy_allowed = config->postcopy;
 	source->sink = config->sink;
 	source->parameters = config->parameters;
 	source->began = g_get_monotonic_time();
 	source->limit = rate_limit_create();
 	g_mutex_init(&source->lock);
+	g_cond_init(&source->woken);
 	migrate_source_set(source, &config->parameters);
 	return source;
 }
@@ -265,27 +275,46 @@ void migrate_source_destroy(MigrateSource *source)
 	address_finish(&source->address);
 	migrate_progress_finish(&source->progress);
 	g_mutex_clear(&source->lock);
+	g_cond_clear(&source->woken);
+	address_finish(&source->resume_at);
+	g_free(source->later);
 	g_free(source->bitmap);
 	g_free(source->tls);
 	g_free(source);
 }
 
-void migrate_source_cancel(MigrateSource *source)
+static void cancel(MigrateSource *source, bool abandon)
 {
 	g_mutex_lock(&source->lock);
-	source->cancelled = true;
-	for (unsigned i = 0; i < source->n_channels; i++)
-		channel_cancel(source->channels[i]);
-	if (source->question)
-		channel_cancel(source->question);
+	source->abandoned = source->abandoned || abandon;
+	if (abandon || !migrate_status_is_postcopy(source->progress.status)) {
+		source->cancelled = true;
+		for (unsigned i = 0; i < source->n_channels; i++)
+			channel_cancel(source->channels[i]);
+		if (source->question)
+			channel_cancel(source->question);
+	}
+	g_cond_broadcast(&source->woken);
 	g_mutex_unlock(&source->lock);
+}
+
+void migrate_source_cancel(MigrateSource *source)
+{
+	cancel(source, false);
+}
+
+void migrate_source_abandon(MigrateSource *source)
+{
+	cancel(source, true);
 }
 
 void migrate_source_set(MigrateSource *source, const MigrateParameters *parameters)
 {
 	g_mutex_lock(&source->lock);
 	source->parameters = *parameters;
-	rate_limit_set(source->limit, parameters->max_bandwidth);
+	/* Pages that a guest waits for are not held back. */
+	if (!migrate_status_is_postcopy(source->progress.status))
+		rate_limit_set(source->limit, parameters->max_bandwidth);
 	g_mutex_unlock(&source->lock);
 }
 
@@ -294,7 +323,7 @@ void migrate_source_query(MigrateSource *source, MigrateProgress *ret_progress)
 	g_mutex_lock(&source->lock);
 	*ret_progress = source->progress;
 	ret_progress->error = g_strdup(source->progress.error);
-	ret_progress->transferred = 0;
+	ret_progress->transferred = source->bytes_before;
 	for (unsigned i = 0; i < source->n_channels; i++)
 		ret_progress->transferred += channel_bytes_sent(source->channels[i]);
 	g_mutex_unlock(&source->lock);

@@ -22,11 +22,15 @@ typedef struct MigrateSourceConfig {
 	const char *uri;
 	const char *tls; /* folder with certificates, for tls: */
 	bool dry_run;	 /* ask for the target's judgement, and move nothing */
+	bool postcopy;	 /* migrate_source_start_postcopy() is to be possible */
 	MigrateParameters parameters;
 	MigrateSink sink;
 } MigrateSourceConfig;
 
-/* UMBRA_ERROR_USAGE for an address that makes no sense. `machine` must outlive the source. */
+/*
+ * UMBRA_ERROR_USAGE for an address that makes no sense, or with `postcopy` one that cannot be
+ * connected to again. `machine` must outlive the source.
+ */
 MigrateSource *migrate_source_create(Machine *machine, const MigrateSourceConfig *config,
 				     GError **error);
 /* Not while it runs. Accepts NULL. */
@@ -41,6 +45,24 @@ bool migrate_source_run(MigrateSource *source, GError **error);
 
 /* From any thread. Once the target has the guest, cancelling changes nothing. */
 void migrate_source_cancel(MigrateSource *source);
+/*
+ * From any thread: this process ends. As migrate_source_cancel(), but also ends a post-copy
+ * that is not complete, and with it the guest at the target.
+ */
+void migrate_source_abandon(MigrateSource *source);
+
+/*
+ * From any thread: what has not been sent now goes when the guest runs at the target.
+ * UMBRA_ERROR_USAGE if it was not prepared for that, or is not on its way.
+ */
+bool migrate_source_start_postcopy(MigrateSource *source, GError **error);
+/* From any thread: breaks the connection, so that another one can be made. */
+bool migrate_source_pause(MigrateSource *source, GError **error);
+/*
+ * From any thread: connects anew, after MIGRATE_POSTCOPY_PAUSED. Whether that worked is
+ * seen by the status. UMBRA_ERROR_USAGE: there is nothing to resume, or no sense in `uri`.
+ */
+bool migrate_source_resume(MigrateSource *source, const char *uri, GError **error);
 void migrate_source_set(MigrateSource *source, const MigrateParameters *parameters);
 
 /* How it stands. Clear with migrate_progress_finish(). */

@@ -13,16 +13,24 @@ struct MigrateSource {
 	Address address;
 	char *tls;
 	bool dry_run;
+	bool postcopy_allowed;
 	MigrateSink sink;
 	int64_t began; /* monotonic µs */
 
-	GMutex lock; /* of the next six */
+	atomic_bool postcopy_wanted; /* the round in progress is the last one */
+
+	GMutex lock; /* of all down to `resume_at` */
+	GCond woken; /* one of the last three changed */
 	MigrateParameters parameters;
 	MigrateProgress progress;
 	Channel *channels[CHANNELS_MAX]; /* the first carries all but most of the pages */
 	unsigned n_channels;
-	Channel *question; /* while the target is asked who has the guest */
+	Channel *question;     /* while the target is asked who has the guest */
+	uint64_t bytes_before; /* sent by channels that are no more */
 	bool cancelled;
+	bool abandoned; /* this process ends */
+	bool resuming;	/* `resume_at` is where */
+	Address resume_at;
 
 	/* Of migrate_source_run() alone. */
 	uint8_t session[SESSION_SIZE];
@@ -32,6 +40,8 @@ struct MigrateSource {
 	PageSpace space;
 	PageCounts counts;
 	uint64_t *bitmap; /* pages to send next */
+	bool complete;	  /* the target needs no more pages */
+	uint64_t *later;  /* NULL, or post-copy: the pages that were left for after the start */
 	DirtySet *dirty;
 	unsigned throttle; /* percent */
 	bool held;	   /* the guest stands still on our account */
@@ -41,8 +51,21 @@ struct MigrateSource {
 /* precopy.c: rounds while the guest runs. Ends when the rest is small enough; then the
  * guest is held and `bitmap` has the rest. */
 bool precopy_run(MigrateSource *source, GError **error);
-/* Sends the pages of `bitmap`, each by its channel, all channels at once. */
-bool source_send_pages(MigrateSource *source, GError **error);
+/*
+ * Sends the pages of `bitmap`, each by its channel, all channels at once. With `stop`
+ * only until that becomes true; what is left then is in `bitmap`.
+ */
+bool source_send_pages(MigrateSource *source, const atomic_bool *stop, GError **error);
+
+/* postcopy_source.c: instead of sending the last pages, says that they will come later. */
+bool postcopy_announce(MigrateSource *source, GError **error);
+/* channel_expect() on the first channel; meanwhile sends the pages that the target wants. */
+bool source_expect(MigrateSource *source, MessageType type, Message *ret_message, GError **error);
+/*
+ * From STARTED until the target has all pages, through any number of broken connections.
+ * False: this process ends before that, and so does the guest.
+ */
+bool postcopy_run(MigrateSource *source, GError **error);
 
 /* handover.c: from the held guest to the one that runs there. */
 typedef enum Handover {
@@ -53,7 +76,7 @@ typedef enum Handover {
 Handover handover_run(MigrateSource *source, GError **error);
 
 /* source.c */
-void source_set_status(MigrateSource *source, MigrateStatus status);
+void source_set_status(MigrateSource *source, MigrateStatus status, const GError *error);
 MigrateParameters source_parameters(MigrateSource *source);
 /* Connects; the channel is cancelled along with the others. NULL on error. */
 Channel *source_connect(MigrateSource *source, GError **error);

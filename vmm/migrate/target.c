@@ -7,16 +7,12 @@
 
 #include <string.h>
 
-static void set_status(MigrateTarget *target, MigrateStatus status)
+void target_set_status(MigrateTarget *target, MigrateStatus status)
 {
 	atomic_store(&target->status, status);
 }
 
-/*
- * Answers somebody who asks for a guest's owner; anything else is not for us. Of another
- * session's guest nothing is known here.
- */
-static bool answer(const MigrateTarget *target, Channel *channel, const Message *message,
+bool target_answer(const MigrateTarget *target, Channel *channel, const Message *message,
 		   OwnerSide side, GError **error)
 {
 	Answer reply = {.side = side};
@@ -30,8 +26,7 @@ static bool answer(const MigrateTarget *target, Channel *channel, const Message 
 	return channel_send(channel, MESSAGE_OWNER, &reply, sizeof(reply), error);
 }
 
-/* Listens to what a new connection has to say. NULL: nobody came, or said nothing. */
-static Channel *greet(MigrateTarget *target, int patience_ms, Message *ret_message, bool *ret_go_on,
+Channel *target_greet(MigrateTarget *target, int patience_ms, Message *ret_message, bool *ret_go_on,
 		      GError **error)
 {
 	int fd = listener_accept(target->listener, patience_ms, ret_go_on, error);
@@ -58,14 +53,15 @@ static Channel *wait_for_source(MigrateTarget *target, GError **error)
 		g_autoptr(GError) why = NULL;
 		Message message;
 		bool go_on;
-		Channel *channel = greet(target, -1, &message, &go_on, &why);
+		Channel *channel = target_greet(target, -1, &message, &go_on, &why);
 
 		if (channel && message.type == MESSAGE_HELLO) {
 			if (target_judge(target, channel, &message, &why))
 				return channel;
 			if (why)
 				channel_send_failure(channel, why);
-		} else if (channel && !answer(target, channel, &message, OWNER_NOBODY, &why)) {
+		} else if (channel &&
+			   !target_answer(target, channel, &message, OWNER_NOBODY, &why)) {
 			channel_send_failure(channel, why);
 		}
 		if (channel) {
@@ -90,7 +86,8 @@ static bool collect_channels(MigrateTarget *target, GError **error)
 		Message message;
 		bool go_on;
 		Join join;
-		Channel *channel = greet(target, (int)target->patience_ms, &message, &go_on, error);
+		Channel *channel =
+			target_greet(target, (int)target->patience_ms, &message, &go_on, error);
 
 		if (!channel && !go_on)
 			return false;
@@ -126,19 +123,30 @@ static bool check_outline(const MachineState *announced, const MachineState *sta
 	return true;
 }
 
+static bool expect(MigrateTarget *target, MessageType type, Message *ret_message, GError **error)
+{
+	return target->postcopy ? postcopy_expect(target->postcopy, type, ret_message, error)
+				: channel_expect(target->channels[0], type, ret_message, error);
+}
+
+static bool send(MigrateTarget *target, MessageType type, GError **error)
+{
+	return target->postcopy ? postcopy_send(target->postcopy, type, error)
+				: channel_send(target->channels[0], type, NULL, 0, error);
+}
+
 static bool take_state(MigrateTarget *target, GError **error)
 {
 	g_autoptr(MachineState) state = NULL;
 	Message message;
 
-	if (!channel_expect(target->channels[0], MESSAGE_STATE, &message, error))
+	if (!expect(target, MESSAGE_STATE, &message, error))
 		return false;
 	state = state_tree_read(message.payload, message.size, error);
 	return state && check_outline(target->outline, state, error) &&
 	       target_check(target, state, error) &&
 	       machine_load(target->machine, state, MACHINE_CLOCK_GOES_ON, error) &&
-	       machine_start(target->machine, true, error) &&
-	       channel_send(target->channels[0], MESSAGE_READY, NULL, 0, error);
+	       machine_start(target->machine, true, error) && send(target, MESSAGE_READY, error);
 }
 
 /* From here on the guest may be ours: see owner.h. */
@@ -147,11 +155,13 @@ static bool take_over(MigrateTarget *target, GError **error)
 	Message message;
 	Go go;
 
-	if (!channel_expect(target->channels[0], MESSAGE_GO, &message, error) ||
+	if (!expect(target, MESSAGE_GO, &message, error) ||
 	    !message_copy(&message, &go, sizeof(go), error))
 		return false;
 	if (target->owner && !owner_claim(target->owner, OWNER_TARGET))
 		return umbra_fail(error, UMBRA_ERROR_FAILED, "the source took its guest back");
+	if (target->postcopy)
+		target_set_ram(target, target->machine, MACHINE_RAM_COMING);
 	if (go.running)
 		machine_resume(target->machine);
 	return true;
@@ -167,13 +177,13 @@ static void answer_until(MigrateTarget *target, OwnerSide side, int64_t until)
 
 		if (until >= 0 && left <= 0)
 			return;
-		Channel *channel = greet(target, (int)left, &message, &go_on, NULL);
+		Channel *channel = target_greet(target, (int)left, &message, &go_on, NULL);
 
 		if (!channel && !go_on)
 			return;
 		if (!channel)
 			continue;
-		bool asked = answer(target, channel, &message, side, NULL);
+		bool asked = target_answer(target, channel, &message, side, NULL);
 
 		target_forget(target, channel);
 		channel_destroy(channel);
@@ -197,11 +207,13 @@ static void confirm(MigrateTarget *target)
 static bool receive(MigrateTarget *target, GError **error)
 {
 	bool loaded = collect_channels(target, error) && target_receive_ram(target, error) &&
+		      (!target->postcopy ||
+		       postcopy_begin(target->postcopy, target->channels[0], error)) &&
 		      take_state(target, error);
 
 	if (!loaded)
 		return false;
-	set_status(target, MIGRATE_DEVICE);
+	target_set_status(target, MIGRATE_DEVICE);
 	if (take_over(target, error))
 		return true;
 	/* Unless it has given up, it may have sent a GO that never came, and then asks. */
@@ -211,6 +223,30 @@ static bool receive(MigrateTarget *target, GError **error)
 	return false;
 }
 
+/* The guest of a broken hand-over: those who wait for pages of it are let go first. */
+static void drop_machine(MigrateTarget *target)
+{
+	if (target->postcopy)
+		channel_cancel(target->channels[0]);
+	if (target->machine)
+		machine_set_ram(target->machine, MACHINE_RAM_HERE, NULL, NULL);
+	g_mutex_lock(&target->lock);
+	g_clear_pointer(&target->postcopy, postcopy_destroy);
+	g_mutex_unlock(&target->lock);
+	g_clear_pointer(&target->machine, machine_destroy);
+}
+
+static void run(MigrateTarget *target)
+{
+	target->given = g_steal_pointer(&target->machine);
+	target_set_status(target, target->postcopy ? MIGRATE_POSTCOPY_ACTIVE : MIGRATE_COMPLETED);
+	target->sink.started(target->sink.owner, target->given);
+	if (target->postcopy)
+		target_follow(target);
+	else
+		confirm(target);
+}
+
 static void *target_thread(void *argument)
 {
 	MigrateTarget *target = argument;
@@ -218,22 +254,21 @@ static void *target_thread(void *argument)
 	Channel *channel = wait_for_source(target, &error);
 
 	if (!channel) {
-		set_status(target, MIGRATE_FAILED);
+		target_set_status(target, MIGRATE_FAILED);
 		target->sink.failed(target->sink.owner, error);
 		return NULL;
 	}
-	set_status(target, MIGRATE_ACTIVE);
+	target_set_status(target, MIGRATE_ACTIVE);
 	target->channels[0] = channel;
 	if (!receive(target, &error)) {
-		channel_send_failure(channel, error);
-		set_status(target, MIGRATE_FAILED);
-		g_clear_pointer(&target->machine, machine_destroy);
+		if (!target->postcopy || !postcopy_send_failure(target->postcopy, error))
+			channel_send_failure(channel, error);
+		target_set_status(target, MIGRATE_FAILED);
+		drop_machine(target);
 		target->sink.failed(target->sink.owner, error);
 		return NULL;
 	}
-	set_status(target, MIGRATE_COMPLETED);
-	target->sink.started(target->sink.owner, g_steal_pointer(&target->machine));
-	confirm(target);
+	run(target);
 	return NULL;
 }
 
@@ -265,8 +300,15 @@ void migrate_target_destroy(MigrateTarget *target)
 {
 	if (!target)
 		return;
+	/* A guest that has ended needs nothing more: that the source need not wait for. */
+	if (target->given && target->postcopy && machine_has_ended(target->given))
+		(void)postcopy_send(target->postcopy, MESSAGE_COMPLETE, NULL);
 	target_cancel(target);
 	g_thread_join(target->thread);
+	if (target->given && migrate_status_is_postcopy(migrate_target_status(target)))
+		machine_set_ram(target->given, MACHINE_RAM_STUCK, NULL, NULL);
+	postcopy_destroy(target->postcopy);
+	g_clear_error(&target->why);
 	for (unsigned i = 0; i < CHANNELS_MAX; i++)
 		channel_destroy(target->channels[i]);
 	machine_destroy(target->machine);
@@ -287,4 +329,17 @@ unsigned migrate_target_port(const MigrateTarget *target)
 MigrateStatus migrate_target_status(const MigrateTarget *target)
 {
 	return atomic_load(&target->status);
+}
+
+void migrate_target_query(MigrateTarget *target, MigrateProgress *ret_progress)
+{
+	*ret_progress = (MigrateProgress){.status = migrate_target_status(target)};
+	g_mutex_lock(&target->lock);
+	ret_progress->error = target->why ? g_strdup(target->why->message) : NULL;
+	if (target->postcopy) {
+		postcopy_query(target->postcopy, &ret_progress->remaining,
+			       &ret_progress->postcopy_requests);
+		ret_progress->remaining *= PAGE_SIZE;
+	}
+	g_mutex_unlock(&target->lock);
 }

@@ -21,6 +21,12 @@ typedef struct MigrateTargetSink {
 	/* It will not come: the migration broke off, or was cancelled. */
 	void (*failed)(void *owner, const GError *error);
 	void *owner;
+	/*
+	 * After `started`, with post-copy, may be NULL: the status is another. `why`: the
+	 * connection is lost, and the guest waits for pages that are at the source; else
+	 * NULL.
+	 */
+	void (*following)(void *owner, MigrateStatus status, const GError *why);
 } MigrateTargetSink;
 
 typedef struct MigrateTargetConfig {
@@ -35,12 +41,18 @@ typedef struct MigrateTargetConfig {
 
 /* Listens, and starts to wait. */
 MigrateTarget *migrate_target_start(const MigrateTargetConfig *config, GError **error);
-/* Gives up waiting; a guest that has been started stays. Accepts NULL. */
+/*
+ * Gives up waiting; a guest that has been started stays. But one whose post-copy is not
+ * complete (migrate_status_is_postcopy()) cannot go on: machine_stop() it first, and
+ * machine_destroy() it after this. Accepts NULL.
+ */
 void migrate_target_destroy(MigrateTarget *target);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigrateTarget, migrate_target_destroy)
 
 /* The port that a tcp: or tls: with port 0 got, else 0. */
 unsigned migrate_target_port(const MigrateTarget *target);
 MigrateStatus migrate_target_status(const MigrateTarget *target);
+/* Status, and of a post-copy: remaining, requests, why it is paused. Clear it as usual. */
+void migrate_target_query(MigrateTarget *target, MigrateProgress *ret_progress);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "migrate/hello.h"
 #include "migrate/pages.h"
+#include "migrate/postcopy_target.h"
 #include "migrate/target.h"
 
 struct MigrateTarget {
@@ -16,7 +17,8 @@ struct MigrateTarget {
 	GThread *thread;
 	_Atomic MigrateStatus status;
 
-	GMutex lock;	 /* of the next two */
+	GMutex lock;	 /* of the next three */
+	GError *why;	 /* post-copy is paused */
 	GPtrArray *open; /* of Channel: to be cancelled */
 	bool cancelled;
 
@@ -25,7 +27,9 @@ struct MigrateTarget {
 	MachineState *outline; /* as announced */
 	Owner *owner;	       /* NULL: not shared with the source */
 	Machine *machine;
-	uint64_t *written; /* pages, see PageSink */
+	Machine *given;	    /* after it has become the caller's, while its RAM still comes */
+	uint64_t *written;  /* pages, see PageSink */
+	Postcopy *postcopy; /* NULL: all pages come before the start; set under the lock */
 	Channel *channels[CHANNELS_MAX];
 };
 
@@ -33,6 +37,25 @@ struct MigrateTarget {
 bool target_adopt(MigrateTarget *target, Channel *channel, GError **error);
 void target_forget(MigrateTarget *target, Channel *channel);
 void target_cancel(MigrateTarget *target);
+
+void target_set_status(MigrateTarget *target, MigrateStatus status);
+/*
+ * Listens to what a new connection has to say; patience as in listener_accept(). NULL:
+ * nobody came, or said nothing; *ret_go_on is false if nobody ever will.
+ */
+Channel *target_greet(MigrateTarget *target, int patience_ms, Message *ret_message, bool *ret_go_on,
+		      GError **error);
+/*
+ * Answers somebody who asks for a guest's owner; anything else is not for us. Of another
+ * session's guest nothing is known here.
+ */
+bool target_answer(const MigrateTarget *target, Channel *channel, const Message *message,
+		   OwnerSide side, GError **error);
+
+/* follow.c: the guest runs here; until the rest of its RAM has come, or target_cancel(). */
+void target_follow(MigrateTarget *target);
+/* Not all of RAM is here; who waits for it is let go when the guest ends. */
+void target_set_ram(MigrateTarget *target, Machine *machine, MachineRam ram);
 
 /* judge.c: true if the guest of this HELLO is to come, and a machine for it exists. False
  * without *error: a dry run, which was answered. */

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""Post-copy as QMP clients do it: switched to on the way, broken, resumed; what is said meanwhile."""
+
+import os
+import unittest
+
+import harness
+from migrating import MigrationTest, Tally
+
+MIB = 1 << 20
+
+# Runs a command that gets no userfaultfd, neither by the device nor by the system call.
+WITHOUT = ("if [ -e /dev/userfaultfd ]; then mount --bind /dev/null /dev/userfaultfd; fi && "
+           'exec setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace "$@"')
+
+
+def refusal(side, name, **arguments):
+    answer = side.qmp().ask({"execute": name, "arguments": arguments})
+    return answer["error"]["desc"]
+
+
+class Postcopy(MigrationTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.tally = Tally()
+
+    def setUp(self):
+        super().setUp()
+        self.from_, self.uri = self.source(), "unix:" + self.new_path()
+        self.to = self.target(self.uri)
+
+    def statuses(self, side):
+        """MIGRATION events, by status."""
+        for data in side.events("MIGRATION"):
+            yield data["status"]
+
+    def until(self, side, status):
+        """The statuses up to that one."""
+        seen = []
+        for each in self.statuses(side):
+            seen.append(each)
+            if each == status:
+                return seen
+        raise AssertionError(seen)
+
+    def capabilities(self, side, **states):
+        side.execute("migrate-set-capabilities", capabilities=[
+            {"capability": name.replace("_", "-"), "state": state}
+            for name, state in states.items()])
+
+    def switch(self, crawl):
+        """Pre-copy that never ends, and then post-copy; `crawl`: only what is waited for comes."""
+        self.capabilities(self.from_, postcopy_ram=True, events=True)
+        self.begin(self.from_, self.uri, max_bandwidth=MIB, downtime_limit=0,
+                   max_postcopy_bandwidth=1 if crawl else 0)
+        self.until(self.from_, "active")
+        self.from_.execute("migrate-start-postcopy")
+
+    def test_switch(self):
+        self.switch(crawl=False)
+        self.assertEqual(self.until(self.from_, "completed"),
+                         ["device", "postcopy-active", "completed"])
+        ram = self.from_.execute("query-migrate")["ram"]
+        self.assertEqual(ram["remaining"], 0)
+        self.assertGreater(ram["postcopy-bytes"], 0)
+        self.assertEqual(self.from_.status(), "postmigrate")
+        self.assert_goes_on(self.to)
+        self.assertEqual(self.to.execute("query-migrate")["status"], "completed")
+        self.finish([self.from_, self.to], self.tally)
+
+    def test_broken_and_resumed(self):
+        self.switch(crawl=True)
+        self.until(self.from_, "postcopy-active")
+        for _ in range(3):
+            self.assertEqual(self.to.execute("query-migrate")["status"], "postcopy-active")
+            self.assertIn("cannot be cancelled", refusal(self.from_, "migrate_cancel"))
+            self.assertIn("too late", refusal(self.from_, "migrate-start-postcopy"))
+            self.from_.execute("migrate-pause")
+            self.until(self.from_, "postcopy-paused")
+            self.assertIn("resume", self.from_.execute("query-migrate")["error-desc"])
+            self.to.wait("its complaint", lambda side: b"resume the migration there" in side.err)
+            self.assertIn("not all here", refusal(self.to, "x-umbra-backtrace"))
+            self.assertIn("unix:PATH", refusal(self.from_, "migrate", uri="nowhere", resume=True))
+            self.from_.execute("migrate", uri="unix:/nowhere", resume=True)
+            self.assertEqual(self.until(self.from_, "postcopy-paused"),
+                             ["postcopy-recover", "postcopy-paused"])
+            self.from_.execute("migrate", uri=self.uri, resume=True)
+            self.assertEqual(self.until(self.from_, "postcopy-active"),
+                             ["postcopy-recover", "postcopy-active"])
+            self.to.wait("its recovery", lambda side: side.err.count(b"goes on"))
+            self.to.err = b""
+        # All that it touches has come by request.
+        self.to.wait_lines(3)
+        self.assertGreater(self.from_.execute("query-migrate")["ram"]["postcopy-requests"], 0)
+        self.assertIn("under way", refusal(self.to, "migrate", uri="unix:/nowhere"))
+        self.from_.execute("migrate-set-parameters", max_postcopy_bandwidth=0)
+        self.until(self.from_, "completed")
+        self.finish([self.from_, self.to], self.tally)
+
+    def test_not_prepared(self):
+        self.begin(self.from_, self.uri, max_bandwidth=MIB, downtime_limit=0)
+        self.assertIn("postcopy-ram", refusal(self.from_, "migrate-start-postcopy"))
+        self.from_.execute("migrate_cancel")
+        self.assertEqual(self.from_.migrated()["status"], "cancelled")
+        self.assert_goes_on(self.from_)
+
+    def test_nothing_to_do(self):
+        for name, arguments in (("migrate-start-postcopy", {}), ("migrate-pause", {}),
+                                ("migrate", {"uri": self.uri, "resume": True})):
+            with self.subTest(name):
+                self.assertIn("there is no migration", refusal(self.from_, name, **arguments))
+
+    def test_one_connection_only(self):
+        self.capabilities(self.from_, postcopy_ram=True)
+        self.assertIn("connect again", refusal(self.from_, "migrate", uri="fd:0"))
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can give its rights up")
+    def test_target_may_not(self):
+        """Refused by name before a page goes, and the guest stays."""
+        with open("/proc/sys/vm/unprivileged_userfaultfd", encoding="ascii") as file:
+            if file.read() == "1\n":
+                self.skipTest("vm.unprivileged_userfaultfd is 1 here: everybody may")
+        uri = "unix:" + self.new_path()
+        self.target(uri, prefix=["unshare", "--mount", "sh", "-c", WITHOUT, "sh"])
+        self.capabilities(self.from_, postcopy_ram=True)
+        self.begin(self.from_, uri)
+        last = self.from_.migrated()
+        self.assertEqual(last["status"], "failed")
+        self.assertIn("/dev/userfaultfd", last["error"])
+        self.assert_goes_on(self.from_)
+
+
+if __name__ == "__main__":
+    harness.main()
