@@ -18,6 +18,7 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#define TSC_READINGS  5u
 #define MSR_TSC	      0x10
 #define NS_PER_SECOND 1000000000ULL
 #define NS_PER_MS     1000000ULL
@@ -89,18 +90,39 @@ bool clock_load(KvmVm *vm, uint32_t host_khz, const struct kvm_clock_data *clock
 }
 
 /* The guest's TSC now, and the host's at (nearly) the same time. */
-static bool read_tsc(const KvmVcpu *vcpu, uint64_t *ret_guest, uint64_t *ret_host, GError **error)
+static bool read_tsc_once(const KvmVcpu *vcpu, uint64_t *ret_guest, GError **error)
 {
 	struct kvm_msr_entry tsc = {.index = MSR_TSC};
 	unsigned done;
 
 	if (!kvm_vcpu_get_msrs(vcpu, &tsc, 1, &done, error))
 		return false;
-	if (done != 1)
-		return umbra_fail(error, UMBRA_ERROR_FAILED,
-				  "vcpu %u: KVM does not let the TSC be read", vcpu->id);
 	*ret_guest = tsc.data;
-	*ret_host = __rdtsc();
+	return done == 1 || umbra_fail(error, UMBRA_ERROR_FAILED,
+				       "vcpu %u: KVM does not let the TSC be read", vcpu->id);
+}
+
+/*
+ * On a busy host this thread may lose its CPU between the two readings, for milliseconds: the
+ * closest pair of some counts.
+ */
+static bool read_tsc(const KvmVcpu *vcpu, uint64_t *ret_guest, uint64_t *ret_host, GError **error)
+{
+	uint64_t closest = UINT64_MAX, guest;
+
+	for (unsigned i = 0; i < TSC_READINGS; i++) {
+		uint64_t before = __rdtsc();
+
+		if (!read_tsc_once(vcpu, &guest, error))
+			return false;
+		uint64_t took = __rdtsc() - before;
+
+		if (took >= closest)
+			continue;
+		closest = took;
+		*ret_guest = guest;
+		*ret_host = before + took / 2;
+	}
 	return true;
 }
 
