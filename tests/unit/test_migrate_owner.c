@@ -63,7 +63,6 @@ static void test_tickets_are_not_trusted(void)
 	g_assert_nonnull(source);
 	uint8_t another[SESSION_SIZE] = {0};
 
-	g_assert_nonnull(source);
 	g_assert_null(owner_open(another, &ticket));
 	other = ticket;
 	other.boot_id[0] ^= 1;
