@@ -14,9 +14,9 @@ struct Incoming {
 	MachineSink machine_sink;
 	ControlIncoming control;
 	MigrateTarget *target; /* NULL: nobody said yet where to listen */
-	/* Of the target's thread, until it has woken the session. */
-	Machine *machine;
-	GError *error;
+	/* Set by the target's thread, before it wakes the session. One of the two. */
+	Machine *_Atomic machine;
+	GError *_Atomic error;
 };
 
 /* In the target's thread. */
@@ -133,11 +133,12 @@ Incoming *incoming_wait(Session *session, const RunOptions *options, Machine **r
 	bool listens = strcmp(options->incoming, "defer") == 0 ||
 		       start_listening(incoming, options->incoming, error);
 
-	if (listens)
+	/* A guest may come to its end before this thread hears that it is here. */
+	while (listens && !session_is_stopped(session) && !incoming->machine && !incoming->error)
 		session_wait(session);
 	control_incoming_detach(&incoming->control);
 	if (incoming->error)
-		g_propagate_prefixed_error(error, g_steal_pointer(&incoming->error),
+		g_propagate_prefixed_error(error, g_error_copy(incoming->error),
 					   "the guest did not arrive, and is where it was: ");
 	if (!listens || (error && *error))
 		return NULL;
@@ -152,6 +153,7 @@ void incoming_destroy(Incoming *incoming)
 	migrate_target_destroy(incoming->target);
 	while (g_idle_remove_by_data(incoming))
 		;
-	g_clear_error(&incoming->error);
+	if (incoming->error)
+		g_error_free(incoming->error);
 	g_free(incoming);
 }

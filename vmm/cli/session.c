@@ -190,6 +190,11 @@ void session_quit(Session *session)
 	stop(session, &by_client);
 }
 
+bool session_is_stopped(const Session *session)
+{
+	return session->stopped_by != NULL;
+}
+
 int session_give_up(Session *session)
 {
 	fprintf(stderr, "umbra: stopped %s\n", session->stopped_by->text);
@@ -224,7 +229,9 @@ int session_run(Session *session, Machine *machine, const SessionConfig *config,
 						   config->arrival_owner);
 	if (!start(session, error))
 		return EXIT_TROUBLE;
-	g_main_loop_run(session->loop);
+	/* A guest that arrived may have ended already, or its user while it arrived. */
+	if (!session->stopped_by && !machine_has_ended(machine))
+		g_main_loop_run(session->loop);
 	/* First what works on the guest, then the guest. */
 	run_control_stop_job(&session->control);
 	if (session->stopped_by)

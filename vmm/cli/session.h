@@ -47,8 +47,13 @@ int session_run(Session *session, Machine *machine, const SessionConfig *config,
 
 /* Sockets and signals, without a guest yet. */
 bool session_open(Session *session, const SessionConfig *config, GError **error);
-/* Lets the main loop run until session_wake(), or until the user ends it. */
+/*
+ * Lets the main loop run until session_wake(), until the user ends it, or until a machine
+ * that was made with session_sink() ends.
+ */
 void session_wait(Session *session);
+/* Has the user ended it? */
+bool session_is_stopped(const Session *session);
 /* From any thread. */
 void session_wake(Session *session);
 /* What a client's `quit` does: from the main loop. */

@@ -211,6 +211,11 @@ bool machine_is_running(const Machine *machine)
 	return !machine->user_paused && !machine->has_end;
 }
 
+bool machine_has_ended(const Machine *machine)
+{
+	return machine->has_end;
+}
+
 static bool stop(Machine *machine, const MachineEnd *end)
 {
 	pthread_mutex_lock(&machine->run_lock);
@@ -226,11 +231,6 @@ static bool stop(Machine *machine, const MachineEnd *end)
 	if (first)
 		machine_let_go(machine);
 	return first;
-}
-
-bool machine_has_ended(const Machine *machine)
-{
-	return machine->has_end;
 }
 
 void machine_set_end(Machine *machine, const MachineEnd *end)
