@@ -6,6 +6,7 @@
 #ifndef UMBRA_CONTROL_INCOMING_H
 #define UMBRA_CONTROL_INCOMING_H
 
+#include "control/migration_settings.h"
 #include "control/server.h"
 #include "migrate/progress.h"
 
@@ -17,6 +18,7 @@ typedef struct ControlIncoming {
 	bool (*listen)(void *owner, const char *uri, GError **error);
 	void (*quit)(void *owner);
 	void *owner;
+	MigrationSettings settings; /* filled in by control_incoming_attach() */
 } ControlIncoming;
 
 /* Adds the commands. `incoming` must outlive them. */

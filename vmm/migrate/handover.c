@@ -128,6 +128,8 @@ static Handover hand_over(MigrateSource *source, Watch *watch, GError **error)
 	lap(watch, &downtime->start);
 	g_mutex_lock(&source->lock);
 	downtime->total = (uint64_t)(watch->since - source->held_at);
+	if (result == HANDOVER_DONE)
+		source->progress.remaining = 0;
 	g_mutex_unlock(&source->lock);
 	if (result != HANDOVER_DONE)
 		g_propagate_error(error, g_steal_pointer(&why));

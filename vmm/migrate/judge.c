@@ -73,7 +73,8 @@ bool target_judge(MigrateTarget *target, Channel *channel, const Message *messag
 		verdict.flags = target->owner ? VERDICT_SHARES_OWNER : 0;
 		bool dry = target->hello.flags & HELLO_DRY_RUN;
 
-		wanted = (dry || make_room(target, error)) &&
+		/* Room is made for a dry run as well: only then is it known that there is some. */
+		wanted = make_room(target, error) &&
 			 channel_send(channel, MESSAGE_VERDICT, &verdict, sizeof(verdict), error) &&
 			 !dry;
 	}

@@ -103,6 +103,7 @@ static bool introduce(MigrateSource *source, GError **error)
 		return false;
 	if (!address_is_reusable(&source->address))
 		hello.channels = 1;
+	source->planned = hello.channels;
 	if (getrandom(source->session, sizeof(source->session), 0) != sizeof(source->session))
 		return umbra_fail(error, UMBRA_ERROR_FAILED, "no random numbers");
 	memcpy(hello.session, source->session, sizeof(hello.session));
@@ -120,10 +121,9 @@ static bool introduce(MigrateSource *source, GError **error)
 
 static bool join_channels(MigrateSource *source, GError **error)
 {
-	unsigned n = address_is_reusable(&source->address) ? source_parameters(source).channels : 1;
 	Message message;
 
-	for (unsigned i = 1; i < n; i++) {
+	for (unsigned i = 1; i < source->planned; i++) {
 		Join join = {.index = i};
 		Channel *channel = source_connect(source, error);
 

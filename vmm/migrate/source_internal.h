@@ -36,6 +36,7 @@ struct MigrateSource {
 	uint8_t session[SESSION_SIZE];
 	Owner *owner;
 	bool shares_owner; /* the target uses `owner` as well */
+	unsigned planned;  /* connections in all, as announced */
 	RateLimit *limit;
 	PageSpace space;
 	PageCounts counts;
