@@ -3,7 +3,8 @@
  * Counts, and shows its work: whoever reads along sees that it goes on, that nothing was
  * lost, and that no second one counts elsewhere. Command line: how many MiB from 16 MiB
  * on hold words that never change (0 if left out), and how many KiB are written all
- * the time (1024 if left out).
+ * the time (1024 if left out), and after how many million TSC ticks in which it did not
+ * run it ends without a word (0 or left out: never).
  *
  * Ring 3, in round r: word i of those that are written grows by r (i | 1), and an SSE
  * register by r. After every BEAT rounds ring 0 says
@@ -27,12 +28,23 @@ const char guest_name[] = "tally";
 static uint8_t user_stack[8192] __attribute__((aligned(16)));
 static uint8_t ring0_stack[8192] __attribute__((aligned(16)));
 static volatile struct {
-	uint64_t fill, words;
+	uint64_t fill, words, gap;
 	uint64_t round, sse, sum, bad;
+	bool missed;
 } state;
+
+static uint64_t ticks(void)
+{
+	uint32_t low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+}
 
 static void on_back(InterruptFrame *frame)
 {
+	if (state.missed)
+		power_off();
 	say("r %u sse %u sum %u bad %u", state.round, state.sse, state.sum, state.bad);
 	if (in8(SERIAL + 5) & 1 && in8(SERIAL) == 'q') {
 		say("done");
@@ -64,11 +76,20 @@ __attribute__((noreturn)) static void payload(void)
 	for (uint64_t page = 0; page < fill; page += PAGE)
 		*(volatile uint64_t *)at(FILL_START + page) = page | 1;
 	__asm__ volatile("pxor %xmm0, %xmm0");
+	uint64_t before = ticks();
+
 	for (uint64_t r = 1;; r++) {
 		for (uint64_t i = 0; i < n; i++)
 			words[i] += r * (i | 1);
 		__asm__ volatile("movq %0, %%xmm1; paddq %%xmm1, %%xmm0" ::"r"(r));
 		state.round = r;
+		uint64_t now = ticks();
+
+		if (state.gap && now - before > state.gap) {
+			state.missed = true;
+			__asm__ volatile("ud2");
+		}
+		before = now;
 		if (r % BEAT == 0)
 			show(words, n, fill);
 	}
@@ -94,6 +115,7 @@ void guest_main(const BootInfo *boot)
 
 	state.fill = take_number(&text, 0);
 	state.words = take_number(&text, 1024) * 1024 / sizeof(uint64_t);
+	state.gap = take_number(&text, 0) * 1000000;
 	out8(SERIAL + 2, 7);	/* FIFOs on and empty */
 	out8(SERIAL + 4, 0x03); /* DTR, RTS */
 	__asm__ volatile("mov %%cr4, %0" : "=r"(cr4));

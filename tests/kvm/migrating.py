@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Guests that move between processes, and what must hold of them wherever they are."""
 
-import json
 import os
-import re
-import socket
 import subprocess
 import threading
 import time
@@ -13,6 +10,7 @@ from harness import TIMEOUT, UMBRA, command
 from running import Qmp, QmpTest
 
 MASK = (1 << 64) - 1
+MIB = 1 << 20
 BEAT = 64  # tests/guests/tally.c
 KIB = 512  # written all the time
 FILL = 4   # MiB that stay as they are
@@ -151,9 +149,10 @@ class MigrationTest(QmpTest):
         self.count += 1
         return f"{what}-{self.count}"
 
-    def source(self, *options, kib=KIB, fill=FILL, name="source"):
-        side = Side(self, self.new_name(name),
-                    command("tally", "--cmdline", f"{fill} {kib}", "--memory", "64M", *options))
+    def source(self, *options, kib=KIB, fill=FILL, **keywords):
+        side = Side(self, self.new_name("source"),
+                    command("tally", "--cmdline", f"{fill} {kib}", "--memory", "64M", *options),
+                    **keywords)
         side.wait("its first line", lambda each: b"\n" in each.out)
         return side
 
@@ -184,6 +183,19 @@ class MigrationTest(QmpTest):
         """It has ended, with that status and one line."""
         self.assertRegex((side.end()[1]), rf"\Aumbra: [^\n]*(?:{pattern})[^\n]*\n\Z")
         self.assertEqual(side.process.returncode, status, side.err)
+
+    def wait_status(self, side, status):
+        deadline = time.monotonic() + TIMEOUT
+        while side.status() != status:
+            self.assertLess(time.monotonic(), deadline, f"{side.name} is {side.status()}")
+            time.sleep(0.01)
+
+    def assert_silent(self, side):
+        """Its guest does not run: it would say several lines in this time."""
+        time.sleep(0.1)  # what it said before is through by then
+        said = side.out
+        time.sleep(0.3)
+        self.assertEqual(side.out, said)
 
     def assert_goes_on(self, side):
         side.wait_lines(2)

@@ -65,12 +65,6 @@ class FaultTest(MigrationTest):
         self.addCleanup(proxy.close)
         return target, proxy, "unix:" + proxied
 
-    def wait_status(self, side, status):
-        deadline = time.monotonic() + TIMEOUT
-        while side.status() != status:
-            self.assertLess(time.monotonic(), deadline, f"{side.name} is {side.status()}")
-            time.sleep(0.01)
-
     def assert_gives_up(self, target):
         """It says why in one line, and ends or, if no guest was announced, waits on."""
         target.wait("its line", lambda side: side.err.endswith(b"\n"))
@@ -98,13 +92,6 @@ class FaultTest(MigrationTest):
         self.assert_goes_on(source)
         self.assertEqual(source.err, b"")
         self.assert_gives_up(target)
-
-    def assert_silent(self, side):
-        """Its guest does not run: it would say several lines in this time."""
-        time.sleep(0.1)  # what it said before is through by then
-        said = side.out
-        time.sleep(0.3)
-        self.assertEqual(side.out, said)
 
     def inflict(self, fault, may=None):
         """One migration of the guest, from where it is; who has it afterwards."""
