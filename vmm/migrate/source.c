@@ -255,6 +255,8 @@ MigrateSource *migrate_source_create(Machine *machine, const MigrateSourceConfig
 	source->dry_run = config->dry_run;
 	source->postcopy_allowed = config->postcopy;
 	source->sink = config->sink;
+	/* Who asks at once must not hear that there is none. */
+	source->progress.status = MIGRATE_SETUP;
 	source->parameters = config->parameters;
 	source->began = g_get_monotonic_time();
 	source->limit = rate_limit_create();
