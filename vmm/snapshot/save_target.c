@@ -107,13 +107,20 @@ void save_target_finish(SaveTarget *target)
 	unblock_signal(target);
 }
 
+/*
+ * Bytes at a time. The page cache takes folios as large as a write, and where memory is in pieces
+ * the kernel first makes room for them: a GiB took 0.3 s to write by 256 KiB and 3 s by 2 MiB
+ * (ext4, Linux 6.18).
+ */
+#define WRITE_AT_ONCE (256u << 10)
+
 bool save_target_write(SaveTarget *target, const void *data, size_t size, uint64_t offset,
 		       GError **error)
 {
 	const char *from = data;
 
 	while (size > 0) {
-		ssize_t n = pwrite(target->fd, from, size, (off_t)offset);
+		ssize_t n = pwrite(target->fd, from, MIN(size, WRITE_AT_ONCE), (off_t)offset);
 
 		if (n < 0 && errno == EINTR)
 			continue;
