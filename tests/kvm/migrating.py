@@ -2,6 +2,7 @@
 """Guests that move between processes, and what must hold of them wherever they are."""
 
 import os
+import re
 import subprocess
 import threading
 import time
@@ -215,3 +216,17 @@ class MigrationTest(QmpTest):
         self.assertEqual(last.end(), (0, "umbra: the guest powered off\n"))
         last.out = last.out.removesuffix(b"tally: done\n")
         return self.assert_counted(sides, tally)
+
+    def finish_after_kill(self, source, target, tally):
+        """
+        The same where the source was killed: what it had taken of the guest's output and not
+        yet written is gone with it. The guest itself has missed nothing.
+        """
+        target.process.stdin.write(b"q")
+        target.wait("the end", lambda side: side.out.endswith(b"tally: done\n"))
+        self.assertEqual(target.end(), (0, "umbra: the guest powered off\n"))
+        self.assert_counted([source], tally)
+        said = target.out.removesuffix(b"tally: done\n").decode().split("\n")[1:-1]
+        first = int(re.match(r"tally: r (\d+) ", said[0])[1])
+        for i, line in enumerate(said):
+            self.assertEqual(line, tally.line(first + i * BEAT))
