@@ -75,7 +75,8 @@ class Snapshot(unittest.TestCase):
     def test_a_full_one_outlives_the_next(self):
         text = self.section("full-again")
         first, = re.findall(r"\A.*?^endure: pass (\d+)$", text, re.M | re.S)
-        self.assertIn(int(first), (3, 4, 5))
+        # It was asked for after the second pass; how much of the work goes on until then varies.
+        self.assertIn(int(first), range(3, PASSES + 1))
         self.assert_comes_to_its_end(text, int(first))
 
     def test_cet_cannot_be_taken_away(self):
