@@ -39,7 +39,7 @@ static void ends_drop(Ends *ends)
 
 static void send_runs(Channel *channel, MessageType type, PageRun run, uint8_t value)
 {
-	g_autofree uint8_t *data = g_malloc((size_t)run.n * PAGE_SIZE);
+	g_autofree uint8_t *data = g_malloc((size_t)run.n * PAGE_SIZE + 1); /* a run may be empty */
 
 	memset(data, value, (size_t)run.n * PAGE_SIZE);
 	g_assert_true(channel_send_data(channel, type, &run, sizeof(run), data,
