@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -509,6 +510,41 @@ class Trouble(SnapshotTest):
         self.assert_trouble(self.umbra("snapshot", "it", self.path("other")),
                             "a part of the guest's memory is gone")
         self.assertEqual(self.files(), ["snap"])
+
+    def truncate_under(self, length, *arguments):
+        """The command is stopped when it has mapped the file, which then becomes that short."""
+        size = os.path.getsize(self.path())
+        for _ in range(50):
+            process = subprocess.Popen([UMBRA, *arguments], env=self.environment, text=True,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            maps = f"/proc/{process.pid}/maps"
+            while process.poll() is None and self.path() not in pathlib.Path(maps).read_text():
+                pass
+            process.send_signal(signal.SIGSTOP)
+            os.truncate(self.path(), length)
+            process.send_signal(signal.SIGCONT)
+            stdout, stderr = process.communicate(timeout=TIMEOUT)
+            if process.returncode == TROUBLE:
+                self.assertRegex(stderr, r"\Aumbra: [^\n]*" + re.escape(self.path()) +
+                                 r"[^\n]*\n\Z")
+                self.assertEqual(stdout, "")
+                return stderr
+            # It was faster: then nothing was lost for it.
+            self.assertEqual((process.returncode, stderr), (0, ""))
+            os.truncate(self.path(), size)
+            shutil.copy(self.path("copy"), self.path())
+        return self.fail("the command was faster each time")
+
+    def test_the_file_is_truncated_while_it_is_compared(self):
+        self.worker(fill=32, rounds=100 * ROUNDS)
+        self.snapshot()
+        shutil.copy(self.path(), self.path("copy"))
+        diff = "diff", self.path("copy"), self.path()
+        self.assertIn("was truncated while it was read", self.truncate_under(3 * MIB, *diff))
+        shutil.copy(self.path("copy"), self.path())
+        # Of a page that is gone in part nothing is noticed but this.
+        size = os.path.getsize(self.path())
+        self.assertIn("bytes long and should be", self.truncate_under(size - 100, *diff))
 
     def wait_until_listed(self, name):
         deadline = time.monotonic() + TIMEOUT

@@ -5,6 +5,7 @@
  */
 #include "cli/cli.h"
 #include "cli/target.h"
+#include "cli/terminal.h"
 
 #include "base/error.h"
 #include "base/parse.h"
@@ -136,10 +137,12 @@ static bool walk_snapshot(const Target *target, const BacktraceOptions *options,
 	if (options->one && options->id >= n)
 		return umbra_fail(error, UMBRA_ERROR_USAGE, "there is no vCPU %u: 0 to %u",
 				  options->id, n - 1);
+	g_autofree char *lost = target_lost_text(target, NULL);
 	g_autoptr(GuestMemory) memory = target_memory(target, error);
 
 	if (!memory)
 		return false;
+	terminal_on_lost_memory(lost, EXIT_TROUBLE);
 	for (unsigned id = 0; id < n; id++) {
 		VcpuView view;
 
@@ -148,7 +151,7 @@ static bool walk_snapshot(const Target *target, const BacktraceOptions *options,
 		vcpu_view_of_state(state, id, &view);
 		g_ptr_array_add(backtraces, stack_walk(memory, &view, options->max));
 	}
-	return true;
+	return snapshot_still_whole(target->snapshot, error);
 }
 
 static void destroy(void *backtrace)

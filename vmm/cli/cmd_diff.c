@@ -5,6 +5,7 @@
  */
 #include "cli/cli.h"
 #include "cli/target.h"
+#include "cli/terminal.h"
 
 #include "base/error.h"
 #include "inspect/diff_view.h"
@@ -23,14 +24,17 @@ static const char *why_no_ram(const Target *a, const Target *b, const MachineSta
 
 static bool compare_ram(const Target *a, const Target *b, RamDifference *ret_ram, GError **error)
 {
+	g_autofree char *lost = target_lost_text(a, b);
 	g_autofree uint64_t *pages_a = snapshot_ram_pages(a->snapshot, error);
 	g_autofree uint64_t *pages_b = pages_a ? snapshot_ram_pages(b->snapshot, error) : NULL;
 	g_autoptr(GuestMemory) first = pages_b ? target_memory(a, error) : NULL;
 	g_autoptr(GuestMemory) second = first ? target_memory(b, error) : NULL;
 
-	if (second)
-		ram_compare(first, second, pages_a, pages_b, ret_ram);
-	return second != NULL;
+	if (!second)
+		return false;
+	terminal_on_lost_memory(lost, EXIT_TROUBLE);
+	ram_compare(first, second, pages_a, pages_b, ret_ram);
+	return snapshot_still_whole(a->snapshot, error) && snapshot_still_whole(b->snapshot, error);
 }
 
 static int diff(Target *a, Target *b, bool json, GError **error)

@@ -64,6 +64,17 @@ const MachineState *target_state(Target *target, GError **error)
 	return target->live;
 }
 
+char *target_lost_text(const Target *a, const Target *b)
+{
+	g_autofree char *names =
+		b ? g_strdup_printf("%s or %s", a->name, b->name) : g_strdup(a->name);
+
+	return g_strdup_printf("umbra: %s (or a file that it continues) was truncated while it was "
+			       "read, or cannot be read any more: read it while nobody writes to "
+			       "it\n",
+			       names);
+}
+
 GuestMemory *target_memory(const Target *target, GError **error)
 {
 	uint64_t offset, size = snapshot_state(target->snapshot)->memory;

@@ -26,8 +26,14 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Target, target_close)
 /* All but RAM; of a running guest, as it was when this was first called. The target's. */
 const MachineState *target_state(Target *target, GError **error);
 
-/* A snapshot's RAM, all its files taken together. It must not outlive the target. */
+/*
+ * A snapshot's RAM, all its files taken together. It must not outlive the target. To look at
+ * what was truncated away raises SIGBUS (terminal_on_lost_memory()), but for the rest of a page;
+ * so ask snapshot_still_whole() afterwards.
+ */
 GuestMemory *target_memory(const Target *target, GError **error);
+/* What terminal_on_lost_memory() is to say of one target or two. g_free. */
+char *target_lost_text(const Target *a, const Target *b);
 
 /* "live", "snapshot": as JSON has it. */
 const char *target_source(const Target *target);

@@ -84,6 +84,11 @@ bool snapshot_verify_ram(const Snapshot *snapshot, const SnapshotProgress *progr
  * bytes from *ret_offset of the file descriptor, which stays the snapshot's.
  */
 int snapshot_ram_file(const Snapshot *snapshot, uint64_t *ret_offset);
+/*
+ * After the mapping has been read: no file of the chain was truncated meanwhile. What is
+ * gone of its last page reads as zeros; whole pages that are gone raise SIGBUS before.
+ */
+bool snapshot_still_whole(const Snapshot *snapshot, GError **error);
 /* Brings the mapping up to date: reads what the incremental files hold into `ram`. */
 bool snapshot_apply_increments(const Snapshot *snapshot, uint8_t *ram, GError **error);
 

@@ -129,13 +129,32 @@ static bool check_parent(const SnapshotFile *file, GError **error)
 	return true;
 }
 
+static bool get_status(const SnapshotFile *file, struct stat *ret_status, GError **error)
+{
+	return fstat(file->fd, ret_status) == 0 ||
+	       umbra_fail_errno(error, errno, "snapshot '%s': cannot look at it", file->path);
+}
+
+static bool check_length(const SnapshotFile *file, const struct stat *status, GError **error)
+{
+	return (uint64_t)status->st_size == file->header.length ||
+	       snapshot_file_fail(file, error, "is %" PRIu64 " bytes long and should be %" PRIu64,
+				  (uint64_t)status->st_size, file->header.length);
+}
+
+bool snapshot_file_still_whole(const SnapshotFile *file, GError **error)
+{
+	struct stat status;
+
+	return get_status(file, &status, error) && check_length(file, &status, error);
+}
+
 static bool read_header(SnapshotFile *file, GError **error)
 {
 	struct stat status;
 
-	if (fstat(file->fd, &status) < 0)
-		return umbra_fail_errno(error, errno, "snapshot '%s': cannot look at it",
-					file->path);
+	if (!get_status(file, &status, error))
+		return false;
 	if (!S_ISREG(status.st_mode))
 		return snapshot_file_fail(file, error, "is no regular file");
 	file->device = status.st_dev;
@@ -145,11 +164,8 @@ static bool read_header(SnapshotFile *file, GError **error)
 	if (!snapshot_file_read(file, &file->header, sizeof(file->header), 0, error) ||
 	    !check_identity(file, error))
 		return false;
-	if ((uint64_t)status.st_size != file->header.length)
-		return snapshot_file_fail(file, error,
-					  "is %" PRIu64 " bytes long and should be %" PRIu64,
-					  (uint64_t)status.st_size, file->header.length);
-	return check_parts(file, error) && check_parent(file, error);
+	return check_length(file, &status, error) && check_parts(file, error) &&
+	       check_parent(file, error);
 }
 
 static bool visit_nothing(const SnapshotFile *file, const FileRecord *record, void *data,

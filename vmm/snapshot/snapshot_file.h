@@ -21,6 +21,9 @@ SnapshotFile *snapshot_file_open(const char *path, GError **error);
 void snapshot_file_close(SnapshotFile *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(SnapshotFile, snapshot_file_close)
 
+/* Has it the length that it had when it was opened? UMBRA_ERROR_INPUT: no. */
+bool snapshot_file_still_whole(const SnapshotFile *file, GError **error);
+
 /* The file and all that it continues, the newest first; of SnapshotFile. */
 GPtrArray *snapshot_chain_open(const char *path, GError **error);
 

@@ -98,6 +98,14 @@ int snapshot_ram_file(const Snapshot *snapshot, uint64_t *ret_offset)
 	return full->fd;
 }
 
+bool snapshot_still_whole(const Snapshot *snapshot, GError **error)
+{
+	for (unsigned i = 0; i < snapshot->chain->len; i++)
+		if (!snapshot_file_still_whole(file_at(snapshot, i), error))
+			return false;
+	return true;
+}
+
 bool snapshot_apply_increments(const Snapshot *snapshot, uint8_t *ram, GError **error)
 {
 	for (unsigned i = snapshot->chain->len - 1; i > 0; i--)
