@@ -142,7 +142,7 @@ class Inspect(unittest.TestCase):
         # Tiny and with live IBT, Linux with a shadow stack in use, without CET.
         for section, name in (("check", "ring0"), ("check3", "ring3"), ("check-off", "off")):
             lines = self.sections[section].splitlines()
-            self.assertRegex(lines[0], rf"^{name}: loads on this host \(Linux 7\.3\.")
+            self.assertRegex(lines[0], rf"^{name}: loads on this host \(Linux {re.escape(lab.SERIES)}\.")
             self.assertEqual(lines[1], "status 0")
         self.assertRegex(self.sections["check"], r"(?m)^ring0: loads on /tmp/host\.json .*\nstatus 0\n\Z")
 
@@ -160,6 +160,8 @@ class Inspect(unittest.TestCase):
         self.assertTrue(self.sections["diff-file"].endswith("are the same\nstatus 0\n"))
 
     def test_a_value_on_which_the_entry_would_fail(self):
+        if lab.KVM != "mainline":
+            self.skipTest("this KVM did not take such a value, as test_forced_and_told has seen")
         self.assertRegex(self.sections["check-damaged"],
                          r"\Avcpu 0: s_cet=0x8000000000000004: bits 63:12 [^\n]*\(KVM accepts; "
                          r"[^\n]*\nring0: would not load on this host [^\n]*: 1 problem\nstatus 1\n\Z")
