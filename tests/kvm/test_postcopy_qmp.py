@@ -2,6 +2,8 @@
 """Post-copy as QMP clients do it: switched to on the way, broken, resumed; what is said meanwhile."""
 
 import os
+import re
+import signal
 import unittest
 
 import harness
@@ -96,6 +98,41 @@ class Postcopy(MigrationTest):
         self.from_.execute("migrate-set-parameters", max_postcopy_bandwidth=0)
         self.until(self.from_, "completed")
         self.finish([self.from_, self.to], self.tally)
+
+    def test_the_source_is_not_ended_while_it_is_needed(self):
+        """Who asks is refused; a signal is obeyed as soon as nothing is lost by it."""
+        self.switch(crawl=True)
+        self.until(self.from_, "postcopy-active")
+        self.assertIn("would be lost; wait until", refusal(self.from_, "quit"))
+        self.assert_trouble(self.umbra("quit", self.from_.name), "umbra quit --force")
+        self.from_.execute("migrate-pause")
+        self.until(self.from_, "postcopy-paused")
+        self.assertIn(f"umbra migrate {self.from_.name} URI --resume", refusal(self.from_, "quit"))
+        for n in (1, 2):
+            self.from_.process.send_signal((signal.SIGTERM, signal.SIGHUP)[n - 1])
+            self.from_.wait("its answer", lambda side, n=n: side.err.count(b"\n") == n)
+        self.assertEqual(self.from_.status(), "postmigrate")
+        self.from_.execute("migrate-set-parameters", max_postcopy_bandwidth=0)
+        self.from_.execute("migrate", uri=self.uri, resume=True)
+        status, said = self.from_.end()
+        self.assertEqual(status, 0)
+        self.assertRegex(said, r"\A(umbra: not stopped yet by a signal: the guest runs at [^\n]* "
+                               r"this process then ends by itself\n){2}"
+                               rf"umbra: the guest moved to {re.escape(self.uri)}\n\Z")
+        self.to.wait("its recovery", lambda side: side.err.count(b"goes on"))
+        self.to.err = b""
+        self.assert_goes_on(self.to)
+        self.finish([self.from_, self.to], self.tally)
+
+    def test_the_source_is_ended_by_force(self):
+        self.switch(crawl=True)
+        self.until(self.from_, "postcopy-active")
+        result = self.umbra("quit", self.from_.name, "--force")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assert_says(self.from_, 0, "the guest moved to .*: ended while pages of the guest "
+                                        "were missing at the target: the guest there cannot go on")
+        self.to.wait("its complaint", lambda side: b"resume the migration there" in side.err)
+        self.assertEqual(self.to.execute("query-migrate")["status"], "postcopy-paused")
 
     def test_not_prepared(self):
         self.begin(self.from_, self.uri, max_bandwidth=MIB, downtime_limit=0)

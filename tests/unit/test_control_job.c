@@ -22,6 +22,7 @@ typedef struct Fixture {
 	ControlGuest guest;
 	Work work;
 	unsigned frees;
+	unsigned quits, overs;
 	JobStatus status;
 	int client, other;
 } Fixture;
@@ -64,6 +65,22 @@ static void describe_work(void *data, JobStatus status, json_object *event)
 		json_object_object_add(event, "result", json_object_new_int(7));
 }
 
+/* Work whose loss counts. */
+static bool let_work_end(void *data, GError **error)
+{
+	(void)data;
+	return umbra_fail(error, UMBRA_ERROR_FAILED, "it would be lost");
+}
+
+static const JobKind precious = {
+	.name = "a test",
+	.event = "X_TEST",
+	.run = run_work,
+	.ended = work_ended,
+	.let_end = let_work_end,
+	.free = work_free,
+};
+
 static const JobKind kind = {
 	.name = "a test",
 	.event = "X_TEST",
@@ -92,11 +109,28 @@ static void begin(Fixture *f)
 	g_assert_true(job_running(f->guest.job) == &kind);
 }
 
+static void count_quit(void *owner)
+{
+	Fixture *f = owner;
+
+	f->quits++;
+}
+
+static void count_over(void *owner)
+{
+	Fixture *f = owner;
+
+	f->overs++;
+}
+
 static void set_up(Fixture *f, const void *unused)
 {
 	(void)unused;
 	f->machine = (Machine){.running = true, .cpus = 1};
-	f->guest = (ControlGuest){.server = control_server_create(), .machine = &f->machine};
+	f->guest = (ControlGuest){.server = control_server_create(),
+				  .machine = &f->machine,
+				  .quit = count_quit,
+				  .owner = f};
 	f->guest.job = job_create(f->guest.server);
 	f->work = (Work){.frees = &f->frees, .status = &f->status};
 	control_guest_attach(&f->guest);
@@ -214,6 +248,30 @@ static void test_is_cancelled(Fixture *f, const void *unused)
 	g_assert_cmpstr(string_of(done, "status"), ==, "completed");
 }
 
+/* Who asks is refused, who insists is not, and who waits is told when it is over. */
+static void test_would_be_lost(Fixture *f, const void *unused)
+{
+	(void)unused;
+	g_assert_true(job_let_end(f->guest.job, NULL));
+	g_assert_true(job_start(f->guest.job, &precious, &f->work, NULL));
+	for (unsigned i = 0; i < 2; i++)
+		assert_answer(f->client, "{\"execute\":\"quit\"}",
+			      GENERIC_ERROR("not ended: it would be lost"));
+	g_assert_cmpuint(f->quits, ==, 0);
+	assert_answer(f->client, "{\"execute\":\"quit\",\"arguments\":{\"x-umbra-force\":true}}",
+		      "{\"return\":{}}");
+	g_assert_cmpuint(f->quits, ==, 1);
+	job_when_over(f->guest.job, count_over, f);
+	g_assert_cmpuint(f->overs, ==, 0);
+	tell(f, false);
+	g_autoptr(json_object) done = last_event(f->client);
+
+	g_assert_cmpstr(string_of(done, "status"), ==, "completed");
+	g_assert_cmpuint(f->overs, ==, 1);
+	assert_answer(f->client, "{\"execute\":\"quit\"}", "{\"return\":{}}");
+	g_assert_cmpuint(f->quits, ==, 2);
+}
+
 #define BUSY "a test of this guest is under way: wait for its end, or cancel it"
 
 static void test_keeps_others_away(Fixture *f, const void *unused)
@@ -274,6 +332,7 @@ int main(int argc, char **argv)
 	add("completes", test_completes);
 	add("fails", test_fails);
 	add("is_cancelled", test_is_cancelled);
+	add("would_be_lost", test_would_be_lost);
 	add("keeps_others_away", test_keeps_others_away);
 	add("stopped_with_the_guest", test_stopped_with_the_guest);
 	return g_test_run();

@@ -327,8 +327,7 @@ pid_t client_pid(const Client *client)
 	return unix_socket_peer(client->fd);
 }
 
-int client_run_command(int argc, char **argv, const char *description, const char *qmp_command,
-		       bool wait_end)
+int client_run_command(int argc, char **argv, const char *description, const char *qmp_command)
 {
 	const GOptionEntry options[] = {{0}};
 	g_autoptr(GError) error = NULL;
@@ -341,7 +340,5 @@ int client_run_command(int argc, char **argv, const char *description, const cha
 		return cli_error(error);
 	g_autoptr(json_object) done = client_execute(client, qmp_command, NULL, &error);
 
-	if (!done || (wait_end && !client_wait_end(client, &error)))
-		return cli_error(error);
-	return EXIT_YES;
+	return done ? EXIT_YES : cli_error(error);
 }

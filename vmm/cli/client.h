@@ -44,7 +44,6 @@ bool client_wait_end(Client *client, GError **error);
 pid_t client_pid(const Client *client);
 
 /* umbra COMMAND TARGET where one QMP command does it all. Returns the exit status. */
-int client_run_command(int argc, char **argv, const char *description, const char *qmp_command,
-		       bool wait_end);
+int client_run_command(int argc, char **argv, const char *description, const char *qmp_command);
 
 #endif

@@ -4,5 +4,5 @@
 
 int cmd_resume(int argc, char **argv)
 {
-	return client_run_command(argc, argv, "Lets a paused guest go on.", "cont", false);
+	return client_run_command(argc, argv, "Lets a paused guest go on.", "cont");
 }

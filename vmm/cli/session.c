@@ -42,6 +42,7 @@ struct Session {
 	const SessionConfig *config;
 	RunControl control;
 	const StopCause *stopped_by; /* why machine_stop, if it came to that */
+	const StopCause *stop_later; /* … when the job that must not be ended is over */
 	bool is_open;
 };
 
@@ -76,9 +77,33 @@ static void stop(Session *session, const StopCause *cause)
 	g_main_loop_quit(session->loop);
 }
 
+static void job_is_over(void *owner)
+{
+	Session *session = owner;
+
+	if (!session->stopped_by)
+		stop(session, session->stop_later);
+}
+
+/* Who asks by QMP hears the refusal; who cannot hear gets it done as soon as it may be. */
+static void stop_if_nothing_is_lost(Session *session, const StopCause *cause)
+{
+	Job *job = session->control.guest.job;
+	g_autoptr(GError) loss = NULL;
+
+	if (!job || job_let_end(job, &loss)) {
+		stop(session, cause);
+		return;
+	}
+	cli_warn("not stopped yet %s: %s; this process then ends by itself", cause->text,
+		 loss->message);
+	session->stop_later = cause;
+	job_when_over(job, job_is_over, session);
+}
+
 static void console_quit(void *owner)
 {
-	stop(owner, &by_escape_key);
+	stop_if_nothing_is_lost(owner, &by_escape_key);
 }
 
 static void client_quit(void *owner)
@@ -105,7 +130,7 @@ static bool is_ignored(int signal_number)
 
 static gboolean on_signal(void *owner)
 {
-	stop(owner, &by_signal);
+	stop_if_nothing_is_lost(owner, &by_signal);
 	return G_SOURCE_CONTINUE;
 }
 
@@ -128,7 +153,12 @@ static void report_end(const Session *session, const MachineEnd *end, const char
 	g_autofree char *registers = NULL;
 
 	const char *moved_to = control_migration_moved_to(session->control.migration);
+	const char *loss = control_migration_loss(session->control.migration);
 
+	if (loss) {
+		cli_warn("the guest moved to %s: %s", moved_to, loss);
+		return;
+	}
 	if (moved_to) {
 		fprintf(stderr, "umbra: the guest moved to %s\n", moved_to);
 		return;

@@ -122,8 +122,13 @@ static bool system_powerdown(void *owner, json_object *arguments, json_object **
 static bool quit(void *owner, json_object *arguments, json_object **ret_value, GError **error)
 {
 	const ControlGuest *guest = owner;
+	bool force = json_object_get_boolean(json_object_object_get(arguments, "x-umbra-force"));
 
-	(void)arguments, (void)ret_value, (void)error;
+	(void)ret_value;
+	if (!force && !job_let_end(guest->job, error)) {
+		g_prefix_error(error, "not ended: ");
+		return false;
+	}
 	guest->quit(guest->owner);
 	return true;
 }
@@ -136,7 +141,7 @@ static const QmpCommand guest_commands[] = {
 	{.name = "stop", .run = stop},
 	{.name = "cont", .run = cont},
 	{.name = "system_powerdown", .run = system_powerdown},
-	{.name = "quit", .run = quit},
+	{.name = "quit", .run = quit, .arguments = {{"x-umbra-force", json_type_boolean, true}}},
 };
 
 void control_guest_attach(ControlGuest *guest)

@@ -20,6 +20,8 @@ struct Job {
 	int done_fd; /* an eventfd: the thread has done its work */
 	guint done_watch;
 	guint timer;
+	void (*over)(void *owner); /* NULL: nobody waits for its end */
+	void *over_owner;
 
 	atomic_bool cancelled;
 	_Atomic uint64_t done, total;
@@ -86,6 +88,8 @@ static void reap(Job *job)
 	g_clear_error(&job->error);
 	job->kind = NULL;
 	job->data = NULL;
+	if (job->over)
+		g_steal_pointer (&job->over)(job->over_owner);
 }
 
 static gboolean on_done(int fd, GIOCondition condition, void *owner)
@@ -156,6 +160,17 @@ bool job_must_be_idle(const Job *job, GError **error)
 					"%s of this guest is under way: wait for its end, or "
 					"cancel it",
 					job->kind->name);
+}
+
+bool job_let_end(Job *job, GError **error)
+{
+	return !job->kind || !job->kind->let_end || job->kind->let_end(job->data, error);
+}
+
+void job_when_over(Job *job, void (*over)(void *owner), void *owner)
+{
+	job->over = over;
+	job->over_owner = owner;
 }
 
 void job_cancel(Job *job)

@@ -31,6 +31,11 @@ typedef struct JobKind {
 	bool (*run)(Job *job, void *data, GError **error);
 	/* For work that waits: called after job_is_cancelled() has become true. May be NULL. */
 	void (*cancel)(void *data);
+	/*
+	 * The guest's process is to end. False: something would be lost that nobody has but
+	 * this process. True: it cannot come to that any more. May be NULL.
+	 */
+	bool (*let_end)(void *data, GError **error);
 	/* After `cancel`, when it must end whatever that costs: for job_stop(). May be NULL. */
 	void (*abandon)(void *data);
 	/* In the main loop, before the last event, when the thread is gone. */
@@ -51,6 +56,11 @@ bool job_start(Job *job, const JobKind *kind, void *data, GError **error);
 const JobKind *job_running(const Job *job);
 /* False, with an error that names the job: for commands that must not come in between. */
 bool job_must_be_idle(const Job *job, GError **error);
+
+/* The process is to end. False, and why: it must not, unless somebody insists. */
+bool job_let_end(Job *job, GError **error);
+/* Calls `over`, in the main loop, when the job that runs has ended. Once; for one caller. */
+void job_when_over(Job *job, void (*over)(void *owner), void *owner);
 
 /* Asks the job to give up; it tells when it has. */
 void job_cancel(Job *job);

@@ -137,6 +137,30 @@ static void ended(void *data, JobStatus status)
 	tell(migration, migration->last.status);
 }
 
+/* Not while the target needs what only this process has, or may be about to. */
+static bool let_end(void *data, GError **error)
+{
+	const ControlMigration *migration = data;
+	g_auto(MigrateProgress) progress = {0};
+
+	if (migrate_source_let_end(migration->source))
+		return true;
+	migrate_source_query(migration->source, &progress);
+	g_autofree char *resume =
+		g_strdup_printf("the connection is broken: resume the migration (umbra migrate %s "
+				"URI --resume)",
+				migration->guest->name);
+
+	return umbra_fail(error, UMBRA_ERROR_FAILED,
+			  "the guest runs at %s and needs memory that only this process has (%.1f "
+			  "MiB are still to be sent): it would be lost; %s, or insist (umbra quit "
+			  "--force)",
+			  migration->uri, (double)progress.remaining / (1 << 20),
+			  progress.status == MIGRATE_POSTCOPY_PAUSED
+				  ? resume
+				  : "wait until the migration is complete");
+}
+
 static void nothing(void *data)
 {
 	(void)data;
@@ -148,6 +172,7 @@ static const JobKind migration_kind = {
 	.describe = describe,
 	.run = run,
 	.cancel = cancel,
+	.let_end = let_end,
 	.abandon = abandon,
 	.ended = ended,
 	.free = nothing,
@@ -366,6 +391,14 @@ void control_migration_announce_arrival(ControlMigration *migration, ControlArri
 	control_migration_arrival_changed(migration);
 	if (machine_is_running(migration->guest->machine))
 		control_server_event(migration->guest->server, "RESUME", NULL);
+}
+
+const char *control_migration_loss(const ControlMigration *migration)
+{
+	return machine_is_given_away(migration->guest->machine) &&
+			       migration->last.status == MIGRATE_FAILED
+		       ? migration->last.error
+		       : NULL;
 }
 
 const char *control_migration_moved_to(const ControlMigration *migration)

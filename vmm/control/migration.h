@@ -33,6 +33,8 @@ void control_migration_announce_arrival(ControlMigration *migration, ControlArri
 /* Its status is another. In the main loop. */
 void control_migration_arrival_changed(ControlMigration *migration);
 
+/* NULL, or why the guest that went elsewhere cannot go on there. */
+const char *control_migration_loss(const ControlMigration *migration);
 /* Where the guest went; NULL as long as it is here. */
 const char *control_migration_moved_to(const ControlMigration *migration);
 

@@ -24,6 +24,7 @@ bool postcopy_announce(MigrateSource *source, GError **error)
 
 	source->later = g_memdup2(source->bitmap, words * sizeof(*source->later));
 	g_mutex_lock(&source->lock);
+	source->progress.is_postcopy = true;
 	source->progress.remaining = bitmap_count(source->later, source->space.pages) * PAGE_SIZE;
 	g_mutex_unlock(&source->lock);
 	return page_runs_send(source->channels[0], MESSAGE_LATER, source->later,

@@ -55,6 +55,7 @@ typedef struct MigrateDowntime {
 
 typedef struct MigrateProgress {
 	MigrateStatus status;
+	bool is_postcopy;			/* pages are left for after the start */
 	uint64_t total, remaining, transferred; /* bytes of RAM, of RAM, of everything */
 	uint64_t normal_pages, zero_pages;
 	uint64_t postcopy_pages;    /* sent, or come, after the start */

@@ -285,17 +285,35 @@ void migrate_source_destroy(MigrateSource *source)
 	g_free(source);
 }
 
+/* With the lock held. */
+static void cancel_channels(MigrateSource *source)
+{
+	source->cancelled = true;
+	for (unsigned i = 0; i < source->n_channels; i++)
+		channel_cancel(source->channels[i]);
+	if (source->question)
+		channel_cancel(source->question);
+}
+
+bool migrate_source_let_end(MigrateSource *source)
+{
+	g_mutex_lock(&source->lock);
+	MigrateStatus status = source->progress.status;
+	bool needed = migrate_status_is_postcopy(status) ||
+		      (status == MIGRATE_DEVICE && source->progress.is_postcopy);
+
+	if (!needed)
+		cancel_channels(source);
+	g_mutex_unlock(&source->lock);
+	return !needed;
+}
+
 static void cancel(MigrateSource *source, bool abandon)
 {
 	g_mutex_lock(&source->lock);
 	source->abandoned = source->abandoned || abandon;
-	if (abandon || !migrate_status_is_postcopy(source->progress.status)) {
-		source->cancelled = true;
-		for (unsigned i = 0; i < source->n_channels; i++)
-			channel_cancel(source->channels[i]);
-		if (source->question)
-			channel_cancel(source->question);
-	}
+	if (abandon || !migrate_status_is_postcopy(source->progress.status))
+		cancel_channels(source);
 	g_cond_broadcast(&source->woken);
 	g_mutex_unlock(&source->lock);
 }

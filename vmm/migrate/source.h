@@ -52,6 +52,12 @@ void migrate_source_cancel(MigrateSource *source);
 void migrate_source_abandon(MigrateSource *source);
 
 /*
+ * From any thread: this process is to end. True: cancelled, and nothing is lost by it. False:
+ * the target needs pages that only this process has, or will as soon as it has the guest.
+ */
+bool migrate_source_let_end(MigrateSource *source);
+
+/*
  * From any thread: what has not been sent now goes when the guest runs at the target.
  * UMBRA_ERROR_USAGE if it was not prepared for that, or is not on its way.
  */
