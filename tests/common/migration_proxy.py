@@ -13,7 +13,7 @@ import threading
 HEADER = 48
 MAGIC = b"UMIG"
 NAMES = ("", "HELLO", "VERDICT", "JOIN", "JOINED", "RAM", "END", "STATE", "READY", "GO", "STARTED",
-         "FAILED", "ALIVE", "WHO", "OWNER")
+         "FAILED", "ALIVE", "WHO", "OWNER", "LATER", "WANT", "COMPLETE", "RESUME", "MISSING")
 TO_TARGET, TO_SOURCE = ">", "<"
 
 

@@ -16,6 +16,10 @@ BEAT = 64  # tests/guests/tally.c
 KIB = 512  # written all the time
 FILL = 4   # MiB that stay as they are
 
+# Runs a command that gets no userfaultfd, neither by the device nor by the system call.
+WITHOUT = ("if [ -e /dev/userfaultfd ]; then mount --bind /dev/null /dev/userfaultfd; fi && "
+           'exec setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace "$@"')
+
 FINAL = ("completed", "failed", "cancelled")
 
 
@@ -164,6 +168,16 @@ class MigrationTest(QmpTest):
                      *options], **keywords)
         side.qmp()
         return side
+
+    def target_that_may_not(self):
+        """One that gets no userfaultfd, and its URI."""
+        with open("/proc/sys/vm/unprivileged_userfaultfd", encoding="ascii") as file:
+            if file.read() == "1\n":
+                self.skipTest("vm.unprivileged_userfaultfd is 1 here: everybody may")
+        if os.geteuid() != 0:
+            self.skipTest("only root can give its rights up")
+        uri = "unix:" + self.new_path()
+        return self.target(uri, prefix=["unshare", "--mount", "sh", "-c", WITHOUT, "sh"]), uri
 
     def path(self, name):
         return f"{self.folder}/{name}"

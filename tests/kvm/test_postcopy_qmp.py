@@ -1,19 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Post-copy as QMP clients do it: switched to on the way, broken, resumed; what is said meanwhile."""
 
-import os
 import re
 import signal
-import unittest
 
 import harness
 from migrating import MigrationTest, Tally
 
 MIB = 1 << 20
-
-# Runs a command that gets no userfaultfd, neither by the device nor by the system call.
-WITHOUT = ("if [ -e /dev/userfaultfd ]; then mount --bind /dev/null /dev/userfaultfd; fi && "
-           'exec setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace "$@"')
 
 
 def refusal(side, name, **arguments):
@@ -151,14 +145,9 @@ class Postcopy(MigrationTest):
         self.capabilities(self.from_, postcopy_ram=True)
         self.assertIn("connect again", refusal(self.from_, "migrate", uri="fd:0"))
 
-    @unittest.skipUnless(os.geteuid() == 0, "only root can give its rights up")
     def test_target_may_not(self):
         """Refused by name before a page goes, and the guest stays."""
-        with open("/proc/sys/vm/unprivileged_userfaultfd", encoding="ascii") as file:
-            if file.read() == "1\n":
-                self.skipTest("vm.unprivileged_userfaultfd is 1 here: everybody may")
-        uri = "unix:" + self.new_path()
-        self.target(uri, prefix=["unshare", "--mount", "sh", "-c", WITHOUT, "sh"])
+        uri = self.target_that_may_not()[1]
         self.capabilities(self.from_, postcopy_ram=True)
         self.begin(self.from_, uri)
         last = self.from_.migrated()

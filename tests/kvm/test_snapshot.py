@@ -417,7 +417,7 @@ class Command(SnapshotTest):
         seen = b""
         while b"RAM" not in seen:
             seen += os.read(master, 4096)
-        self.assertEqual(seen, b"\r[#######                       ] 256 of 1024 MiB of RAM")
+        self.assertEqual(seen, b"\r[#######                       ] 256 of 1024 MiB of RAM\x1b[K")
         self.complete(guest)
         process.communicate(timeout=TIMEOUT)
         self.assertEqual(os.read(master, 4096), b"\r\x1b[K")

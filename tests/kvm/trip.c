@@ -194,7 +194,7 @@ void trip_resume(Trip *trip)
 {
 	g_autoptr(GError) error = NULL;
 
-	migrate_source_resume(trip->source, trip->uri, &error);
+	migrate_source_resume(trip->source, trip->uri, NULL, &error);
 	g_assert_no_error(error);
 }
 

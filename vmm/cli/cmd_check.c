@@ -99,7 +99,7 @@ static bool find_host(const CheckOptions *options, HostInfo *info, GError **erro
 static bool show(void *owner, uint64_t done, uint64_t total)
 {
 	(void)owner;
-	progress_show(done, total);
+	progress_show(done, total, NULL);
 	return true;
 }
 

@@ -3,34 +3,78 @@
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "cli/follow.h"
+#include "cli/moving.h"
 
 #include "base/error.h"
 #include "base/parse.h"
 #include "migrate/address.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #define DOWNTIME_MAX 2000000 /* ms */
 #define CHANNELS_MAX 16
 #define PATIENCE_MAX 86400 /* s */
 
-static const FollowedJob migration = {.event = "X_UMBRA_MIGRATION", .cancel = "migrate_cancel"};
-
 typedef struct MigrateOptions {
-	char *downtime, *bandwidth, *channels, *patience, *tls; /* as typed */
+	char *downtime, *bandwidth, *postcopy_bandwidth, *channels, *patience, *tls; /* as typed */
 	gboolean no_throttle, dry_run, quiet;
+	gboolean postcopy, postcopy_after_precopy, start_postcopy, resume;
 } MigrateOptions;
 
 static void options_finish(MigrateOptions *options)
 {
 	g_free(options->downtime);
 	g_free(options->bandwidth);
+	g_free(options->postcopy_bandwidth);
 	g_free(options->channels);
 	g_free(options->patience);
 	g_free(options->tls);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(MigrateOptions, options_finish)
+
+/* What was asked for at the beginning cannot be asked for again, or otherwise. */
+static bool check_alone(const MigrateOptions *options, GError **error)
+{
+	const struct {
+		const char *name;
+		bool given;
+		bool fits_resume;
+	} others[] = {
+		{"--downtime", options->downtime != NULL, false},
+		{"--bandwidth", options->bandwidth != NULL, false},
+		{"--channels", options->channels != NULL, false},
+		{"--no-throttle", options->no_throttle, false},
+		{"--dry-run", options->dry_run, false},
+		{"--postcopy", options->postcopy, false},
+		{"--postcopy-after-precopy", options->postcopy_after_precopy, false},
+		{"--resume", options->resume, true},
+		{"--postcopy-bandwidth", options->postcopy_bandwidth != NULL, true},
+		{"--patience", options->patience != NULL, true},
+		{"--tls", options->tls != NULL, true},
+	};
+
+	for (size_t i = 0; i < G_N_ELEMENTS(others); i++)
+		if (others[i].given && (options->start_postcopy || !others[i].fits_resume))
+			return umbra_fail(
+				error, UMBRA_ERROR_USAGE,
+				"migrate: %s is about a migration that has begun: %s does "
+				"not go with it",
+				options->start_postcopy ? "--start-postcopy" : "--resume",
+				others[i].name);
+	return true;
+}
+
+static bool check_words(const MigrateOptions *options, int argc, char **argv, GError **error)
+{
+	int due = options->start_postcopy ? 2 : 3;
+
+	if (argc != due)
+		return umbra_fail(
+			error, UMBRA_ERROR_USAGE,
+			"migrate: %s%s; usage: umbra migrate GUEST URI [OPTION…], or umbra "
+			"migrate GUEST --start-postcopy",
+			argc > due ? "unexpected argument " : "an argument is missing",
+			argc > due ? argv[due] : "");
+	return (!options->start_postcopy && !options->resume) || check_alone(options, error);
+}
 
 static bool options_parse(MigrateOptions *options, int *argc, char ***argv, GError **error)
 {
@@ -47,6 +91,19 @@ static bool options_parse(MigrateOptions *options, int *argc, char ***argv, GErr
 		 "never slow the guest down", NULL},
 		{"dry-run", 'n', 0, G_OPTION_ARG_NONE, &options->dry_run,
 		 "ask whether the guest could run there, and move nothing", NULL},
+		{"postcopy", 0, 0, G_OPTION_ARG_NONE, &options->postcopy,
+		 "the guest may start there before its memory is there: --start-postcopy", NULL},
+		{"postcopy-after-precopy", 0, 0, G_OPTION_ARG_NONE,
+		 &options->postcopy_after_precopy,
+		 "the same, and it does after one pass, unless the rest is small", NULL},
+		{"postcopy-bandwidth", 0, 0, G_OPTION_ARG_STRING, &options->postcopy_bandwidth,
+		 "then send no more per second of what nobody waits for (default: no limit)",
+		 "SIZE"},
+		{"start-postcopy", 0, 0, G_OPTION_ARG_NONE, &options->start_postcopy,
+		 "start the guest there now: of a migration under way, without URI", NULL},
+		{"resume", 'r', 0, G_OPTION_ARG_NONE, &options->resume,
+		 "connect again, when the connection broke after the guest had started there",
+		 NULL},
 		{"tls", 0, 0, G_OPTION_ARG_FILENAME, &options->tls,
 		 "folder with certificates, for tls:", "DIR"},
 		{"quiet", 'q', 0, G_OPTION_ARG_NONE, &options->quiet, "print errors only", NULL},
@@ -56,7 +113,8 @@ static bool options_parse(MigrateOptions *options, int *argc, char ***argv, GErr
 	return cli_parse(argc, argv, entries, "GUEST URI",
 			 "Moves a running guest to an umbra that waits for it (umbra run "
 			 "--incoming URI).\nURI is unix:PATH, tcp:HOST:PORT, tls:HOST:PORT.",
-			 3, error);
+			 -2, error) &&
+	       check_words(options, *argc, *argv, error);
 }
 
 static void add_number(json_object *to, const char *name, uint64_t value)
@@ -71,8 +129,8 @@ static bool execute(Client *client, const char *command, json_object *arguments,
 	return answer != NULL;
 }
 
-static bool set_parameters(Client *client, const MigrateOptions *options, uint64_t channels,
-			   GError **error)
+/* What may be set whenever one likes. */
+static bool set_parameters(Client *client, const MigrateOptions *options, GError **error)
 {
 	g_autoptr(json_object) arguments = json_object_new_object();
 	uint64_t value;
@@ -87,6 +145,11 @@ static bool set_parameters(Client *client, const MigrateOptions *options, uint64
 			return false;
 		add_number(arguments, "max-bandwidth", value);
 	}
+	if (options->postcopy_bandwidth) {
+		if (!parse_size("--postcopy-bandwidth", options->postcopy_bandwidth, &value, error))
+			return false;
+		add_number(arguments, "max-postcopy-bandwidth", value);
+	}
 	if (options->patience) {
 		if (!parse_uint("--patience", options->patience, 1, PATIENCE_MAX, &value, error))
 			return false;
@@ -97,7 +160,6 @@ static bool set_parameters(Client *client, const MigrateOptions *options, uint64
 
 		json_object_object_add(arguments, "tls-creds", json_object_new_string(folder));
 	}
-	add_number(arguments, "multifd-channels", channels);
 	return execute(client, "migrate-set-parameters", g_steal_pointer(&arguments), error);
 }
 
@@ -121,10 +183,16 @@ static bool set_up(Client *client, const MigrateOptions *options, GError **error
 	list = json_object_new_array();
 	add_capability(list, "multifd", channels > 1);
 	add_capability(list, "auto-converge", !options->no_throttle);
+	add_capability(list, "postcopy-ram", options->postcopy || options->postcopy_after_precopy);
 	arguments = json_object_new_object();
 	json_object_object_add(arguments, "capabilities", list);
-	return execute(client, "migrate-set-capabilities", arguments, error) &&
-	       set_parameters(client, options, channels, error);
+	if (!execute(client, "migrate-set-capabilities", arguments, error))
+		return false;
+	arguments = json_object_new_object();
+	add_number(arguments, "multifd-channels", channels);
+	add_number(arguments, "x-umbra-postcopy-after", options->postcopy_after_precopy ? 1 : 0);
+	return execute(client, "migrate-set-parameters", arguments, error) &&
+	       set_parameters(client, options, error);
 }
 
 /* The guest's process has a working directory of its own. */
@@ -162,68 +230,33 @@ static bool start(Client *client, const MigrateOptions *options, const char *uri
 	return execute(client, "migrate", arguments, error);
 }
 
-static void report(const char *guest, const char *uri, json_object *info)
+static bool resume(Client *client, const MigrateOptions *options, const char *uri, GError **error)
 {
-	json_object *ram = json_object_object_get(info, "ram");
-	json_object *downtime = json_object_object_get(info, "x-umbra-downtime");
-	static const struct {
-		const char *name;
-		const char *words;
-	} stages[] = {
-		{"stop", "to stop its processors"},	{"pages", "for the last pages"},
-		{"state", "to save and send all else"}, {"load", "for the target to load it"},
-		{"start", "to start it there"},
+	g_autofree char *absolute = make_absolute(uri, error);
+	json_object *arguments;
+
+	if (!absolute || !set_parameters(client, options, error))
+		return false;
+	arguments = json_object_new_object();
+	json_object_object_add(arguments, "uri", json_object_new_string(absolute));
+	json_object_object_add(arguments, "resume", json_object_new_boolean(true));
+	return execute(client, "migrate", arguments, error);
+}
+
+static int follow(Client *client, const MigrateOptions *options, char **argv, GError **error)
+{
+	Moving moving = {
+		.guest = argv[1],
+		.uri = argv[2],
+		.dry_run = options->dry_run,
+		.quiet = options->quiet,
+		.resumed = options->resume,
 	};
+	int interrupt_fd = follow_interrupt();
 
-	printf("%s runs at %s now: %.1f MiB sent in %ld rounds\n", guest, uri,
-	       (double)follow_number(ram, "transferred") / (1 << 20),
-	       follow_number(ram, "dirty-sync-count"));
-	printf("the guest stood still for %.1f ms:",
-	       (double)follow_number(downtime, "total") / 1000);
-	for (size_t i = 0; i < G_N_ELEMENTS(stages); i++)
-		printf("%s %.1f %s", i ? "," : "",
-		       (double)follow_number(downtime, stages[i].name) / 1000, stages[i].words);
-	putchar('\n');
-}
-
-/* The old process has nothing left to do. */
-static void end_source(Client *client)
-{
-	g_autoptr(json_object) answer = client_execute(client, "quit", NULL, NULL);
-
-	if (answer)
-		client_wait_end(client, NULL);
-}
-
-static int finish(Client *client, const MigrateOptions *options, char **argv, int interrupt_fd,
-		  GError **error)
-{
-	g_autoptr(json_object) last =
-		follow_job(client, &migration, interrupt_fd, !options->quiet, error);
-	json_object *info;
-
-	if (!last) {
-		g_prefix_error(error, "it is not known how the migration of %s ended: ", argv[1]);
+	if (!(options->resume ? resume : start)(client, options, argv[2], error))
 		return EXIT_TROUBLE;
-	}
-	info = json_object_object_get(last, "migration");
-	if (strcmp(follow_text(last, "status"), "cancelled") == 0)
-		return cli_trouble("%s stays here: the migration was cancelled", argv[1]);
-	if (strcmp(follow_text(last, "status"), "completed") != 0) {
-		cli_trouble("%s: %s", argv[1], follow_text(last, "error"));
-		return json_object_get_boolean(json_object_object_get(info, "x-umbra-incompatible"))
-			       ? EXIT_NO
-			       : EXIT_TROUBLE;
-	}
-	if (options->dry_run) {
-		if (!options->quiet)
-			printf("%s can move to %s\n", argv[1], argv[2]);
-		return EXIT_YES;
-	}
-	if (!options->quiet)
-		report(argv[1], argv[2], info);
-	end_source(client);
-	return EXIT_YES;
+	return moving_follow(&moving, client, interrupt_fd, error);
 }
 
 int cmd_migrate(int argc, char **argv)
@@ -231,17 +264,16 @@ int cmd_migrate(int argc, char **argv)
 	g_auto(MigrateOptions) options = {0};
 	g_autoptr(GError) error = NULL;
 	g_autoptr(Client) client = NULL;
+	int status = EXIT_YES;
 
 	if (!options_parse(&options, &argc, &argv, &error))
 		return cli_error(error);
 	client = client_open(argv[1], &error);
 	if (!client)
 		return cli_error(error);
-	int interrupt_fd = follow_interrupt();
-
-	if (!start(client, &options, argv[2], &error))
-		return cli_error(error);
-	int status = finish(client, &options, argv, interrupt_fd, &error);
-
+	if (options.start_postcopy)
+		(void)execute(client, "migrate-start-postcopy", NULL, &error);
+	else
+		status = follow(client, &options, argv, &error);
 	return error ? cli_error(error) : status;
 }

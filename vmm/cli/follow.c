@@ -44,8 +44,20 @@ static void cancel(Client *client, const FollowedJob *job, int interrupt_fd)
 	sigemptyset(&interrupt);
 	sigaddset(&interrupt, SIGINT);
 	sigprocmask(SIG_UNBLOCK, &interrupt, NULL);
-	/* If it is refused, the job has just ended: its last event is on its way either way. */
-	json_object_put(client_execute(client, job->cancel, NULL, NULL));
+	g_autoptr(GError) why = NULL;
+	g_autoptr(json_object) done = client_execute(client, job->cancel, NULL, &why);
+
+	/* Or the job has just ended: then its last event is on its way. */
+	if (!done && job->refused)
+		job->refused(job->owner, why);
+}
+
+static void show_progress(const FollowedJob *job, json_object *event)
+{
+	g_autofree char *note = job->note ? job->note(job->owner, event) : NULL;
+
+	progress_show((uint64_t)follow_number(event, "done"),
+		      (uint64_t)follow_number(event, "total"), note);
 }
 
 static json_object *follow(Client *client, const FollowedJob *job, int interrupt_fd, bool show,
@@ -59,11 +71,11 @@ static json_object *follow(Client *client, const FollowedJob *job, int interrupt
 		if (!event) {
 			cancel(client, job, interrupt_fd);
 			interrupt_fd = -1;
-		} else if (strcmp(follow_text(event, "status"), "active") != 0) {
+		} else if (strcmp(follow_text(event, "status"), "active") != 0 ||
+			   (job->watch && !job->watch(job->owner, event))) {
 			return event;
 		} else if (show) {
-			progress_show((uint64_t)follow_number(event, "done"),
-				      (uint64_t)follow_number(event, "total"));
+			show_progress(job, event);
 		}
 		json_object_put(event);
 	}

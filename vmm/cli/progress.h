@@ -9,7 +9,8 @@
 /* Is there a terminal that would show it? */
 bool progress_is_seen(void);
 
-void progress_show(uint64_t done, uint64_t total); /* bytes */
+/* Bytes. `note`, which may be NULL, stands behind the numbers. */
+void progress_show(uint64_t done, uint64_t total, const char *note);
 void progress_clear(void);
 
 #endif

@@ -104,6 +104,14 @@ static void abandon(void *data)
 	migrate_source_abandon(migration->source);
 }
 
+/* Bytes of RAM. Before the start, what has gone again counts again; after it, what is there. */
+static uint64_t done(const MigrateProgress *progress)
+{
+	if (migrate_status_is_postcopy(progress->status))
+		return progress->total - progress->remaining;
+	return (progress->normal_pages + progress->zero_pages) * 4096;
+}
+
 static void describe(void *data, JobStatus status, json_object *event)
 {
 	ControlMigration *migration = data;
@@ -112,10 +120,7 @@ static void describe(void *data, JobStatus status, json_object *event)
 	(void)status;
 	query(migration, &progress);
 	json_object_object_add(event, "migration", migration_progress_json(&progress));
-	json_object_object_add(
-		event, "done",
-		json_object_new_int64((int64_t)(progress.normal_pages + progress.zero_pages) *
-				      4096));
+	json_object_object_add(event, "done", json_object_new_int64((int64_t)done(&progress)));
 	json_object_object_add(event, "total", json_object_new_int64((int64_t)progress.total));
 }
 
@@ -182,7 +187,7 @@ static bool resume(ControlMigration *migration, const char *uri, GError **error)
 {
 	if (!migration->source)
 		return umbra_fail(error, UMBRA_ERROR_USAGE, "there is no migration to resume");
-	if (!migrate_source_resume(migration->source, uri, error))
+	if (!migrate_source_resume(migration->source, uri, migration->settings.tls, error))
 		return false;
 	g_free(migration->uri);
 	migration->uri = g_strdup(uri);
@@ -233,7 +238,7 @@ static bool migrate_cancel(void *owner, json_object *arguments, json_object **re
 
 	(void)arguments, (void)ret_value;
 	query(migration, &progress);
-	if (migrate_status_is_postcopy(progress.status))
+	if (migration->source && migrate_progress_is_needed(&progress))
 		return umbra_fail(
 			error, UMBRA_ERROR_USAGE,
 			"The guest runs at %s already and needs pages from here: post-copy "

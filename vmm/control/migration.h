@@ -6,8 +6,10 @@
  * (job.h) of its guest, through all breaks of a post-copy too.
  *
  * What QEMU does not have: `migrate` takes "x-umbra-dry-run", the event
- * X_UMBRA_MIGRATION tells how far it is, "tls-creds" names a folder (docs/tls.md), and the
- * parameter "x-umbra-patience" is how many milliseconds a silent peer is waited for.
+ * X_UMBRA_MIGRATION tells how far it is, "tls-creds" names a folder (docs/tls.md), the parameter
+ * "x-umbra-patience" is how many milliseconds a silent peer is waited for, and
+ * "x-umbra-postcopy-after" after how many rounds post-copy begins by itself (0: it does not).
+ * `migrate` with "resume" makes the status "postcopy-recover" before it answers.
  */
 #ifndef UMBRA_CONTROL_MIGRATION_H
 #define UMBRA_CONTROL_MIGRATION_H

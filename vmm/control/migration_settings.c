@@ -6,9 +6,10 @@
 #include <stddef.h>
 #include <string.h>
 
-#define CHANNELS_LIMIT 16
-#define DOWNTIME_LIMIT (2000 * 1000) /* ms, as QEMU */
-#define PATIENCE_LIMIT (24 * 3600 * 1000)
+#define CHANNELS_LIMIT	     16
+#define DOWNTIME_LIMIT	     (2000 * 1000) /* ms, as QEMU */
+#define PATIENCE_LIMIT	     (24 * 3600 * 1000)
+#define POSTCOPY_AFTER_LIMIT 1000
 
 void migration_settings_init(MigrationSettings *settings)
 {
@@ -46,6 +47,8 @@ static const struct {
 	{"max-bandwidth", offsetof(MigrateParameters, max_bandwidth), true, 0, INT64_MAX},
 	{"max-postcopy-bandwidth", offsetof(MigrateParameters, postcopy_bandwidth), true, 0,
 	 INT64_MAX},
+	{"x-umbra-postcopy-after", offsetof(MigrateParameters, postcopy_after), false, 0,
+	 POSTCOPY_AFTER_LIMIT},
 	{"multifd-channels", offsetof(MigrateParameters, channels), false, 1, CHANNELS_LIMIT},
 	{"cpu-throttle-initial", offsetof(MigrateParameters, throttle_initial), false, 1, 99},
 	{"cpu-throttle-increment", offsetof(MigrateParameters, throttle_increment), false, 1, 99},

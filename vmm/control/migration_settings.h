@@ -31,7 +31,8 @@ MigrateParameters migration_settings_parameters(const MigrationSettings *setting
 			{"cpu-throttle-initial", json_type_int, true},                           \
 			{"cpu-throttle-increment", json_type_int, true},                         \
 			{"max-cpu-throttle", json_type_int, true},                               \
-			{"x-umbra-patience", json_type_int, true}, /* ms */                      \
+			{"x-umbra-patience", json_type_int, true},	 /* ms */                \
+			{"x-umbra-postcopy-after", json_type_int, true}, /* rounds */            \
 			{"tls-creds", json_type_string, true},                                   \
 	}
 

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define QMP_ARGUMENTS_MAX 10
+#define QMP_ARGUMENTS_MAX 12
 
 /* What a command takes. */
 typedef struct QmpArgument {

@@ -110,6 +110,20 @@ static Handover settle(MigrateSource *source, GError **error)
 	return HANDOVER_UNKNOWN;
 }
 
+/*
+ * From here on, in post-copy, the guest may need both processes: nobody cancels any more. False:
+ * somebody has.
+ */
+static bool commit(MigrateSource *source, GError **error)
+{
+	g_mutex_lock(&source->lock);
+	bool may = !source->cancelled;
+
+	source->progress.committed = may && source->later;
+	g_mutex_unlock(&source->lock);
+	return may || umbra_fail(error, UMBRA_ERROR_FAILED, "cancelled");
+}
+
 static Handover hand_over(MigrateSource *source, Watch *watch, GError **error)
 {
 	MigrateDowntime *downtime = &source->progress.downtime;
@@ -152,5 +166,5 @@ Handover handover_run(MigrateSource *source, GError **error)
 	if (!source_expect(source, MESSAGE_READY, &message, error))
 		return HANDOVER_FAILED;
 	lap(&watch, &downtime->load);
-	return hand_over(source, &watch, error);
+	return commit(source, error) ? hand_over(source, &watch, error) : HANDOVER_FAILED;
 }

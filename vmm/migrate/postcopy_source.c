@@ -24,7 +24,6 @@ bool postcopy_announce(MigrateSource *source, GError **error)
 
 	source->later = g_memdup2(source->bitmap, words * sizeof(*source->later));
 	g_mutex_lock(&source->lock);
-	source->progress.is_postcopy = true;
 	source->progress.remaining = bitmap_count(source->later, source->space.pages) * PAGE_SIZE;
 	g_mutex_unlock(&source->lock);
 	return page_runs_send(source->channels[0], MESSAGE_LATER, source->later,
@@ -207,6 +206,8 @@ static bool wait_for_resume(MigrateSource *source, GError **error)
 		address_finish(&source->address);
 		source->address = source->resume_at;
 		source->resume_at = (Address){0};
+		g_free(source->tls);
+		source->tls = g_steal_pointer(&source->resume_tls);
 		source->resuming = false;
 	}
 	g_mutex_unlock(&source->lock);
@@ -314,7 +315,7 @@ bool migrate_source_start_postcopy(MigrateSource *source, GError **error)
 		return umbra_fail(
 			error, UMBRA_ERROR_USAGE,
 			"this migration was not prepared for post-copy: set the capability "
-			"postcopy-ram before it begins");
+			"postcopy-ram before it begins (umbra migrate --postcopy)");
 	return status <= MIGRATE_ACTIVE ||
 	       umbra_fail(error, UMBRA_ERROR_USAGE,
 			  "too late for post-copy: the migration's status is %s",
@@ -341,7 +342,7 @@ bool migrate_source_pause(MigrateSource *source, GError **error)
 	       refuse_status("pause", MIGRATE_POSTCOPY_ACTIVE, status, error);
 }
 
-bool migrate_source_resume(MigrateSource *source, const char *uri, GError **error)
+bool migrate_source_resume(MigrateSource *source, const char *uri, const char *tls, GError **error)
 {
 	g_auto(Address) address = {0};
 
@@ -351,12 +352,15 @@ bool migrate_source_resume(MigrateSource *source, const char *uri, GError **erro
 		return umbra_fail(error, UMBRA_ERROR_USAGE, "%s: use unix:, tcp: or tls:", uri);
 	g_mutex_lock(&source->lock);
 	MigrateStatus status = source->progress.status;
-	bool may = status == MIGRATE_POSTCOPY_PAUSED && !source->resuming;
+	bool may = status == MIGRATE_POSTCOPY_PAUSED;
 
 	if (may) {
 		source->resume_at = address;
 		address = (Address){0};
+		source->resume_tls = g_strdup(tls);
 		source->resuming = true;
+		/* At once: who asks from now on and hears "paused" knows that it failed. */
+		source->progress.status = MIGRATE_POSTCOPY_RECOVER;
 		g_cond_broadcast(&source->woken);
 	}
 	g_mutex_unlock(&source->lock);

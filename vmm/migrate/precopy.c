@@ -204,6 +204,15 @@ static bool is_small_enough(const Round *round, const MigrateParameters *paramet
 	return round->remaining * 1000 / MAX(round->bandwidth, 1) <= parameters->downtime_limit_ms;
 }
 
+static bool is_time_for_postcopy(MigrateSource *source, const Round *round,
+				 const MigrateParameters *parameters)
+{
+	if (source->postcopy_allowed && parameters->postcopy_after &&
+	    round->number >= parameters->postcopy_after)
+		atomic_store(&source->postcopy_wanted, true);
+	return atomic_load(&source->postcopy_wanted);
+}
+
 bool precopy_run(MigrateSource *source, GError **error)
 {
 	Round round = {0};
@@ -214,7 +223,8 @@ bool precopy_run(MigrateSource *source, GError **error)
 			return false;
 		MigrateParameters parameters = source_parameters(source);
 
-		if (is_small_enough(&round, &parameters) || atomic_load(&source->postcopy_wanted))
+		if (is_small_enough(&round, &parameters) ||
+		    is_time_for_postcopy(source, &round, &parameters))
 			break;
 		if (round.crowded >= 2 && parameters.throttle_max > 0) {
 			slow_down(source, &parameters);

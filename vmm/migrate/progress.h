@@ -32,6 +32,7 @@ typedef struct MigrateParameters {
 	uint64_t downtime_limit_ms;
 	uint64_t max_bandwidth;	     /* bytes per second, 0: no limit */
 	uint64_t postcopy_bandwidth; /* the same of pages that nobody waits for */
+	unsigned postcopy_after;     /* rounds, 0: not by itself; only where it is allowed */
 	unsigned channels;	     /* connections in parallel */
 	unsigned throttle_initial, throttle_increment, throttle_max; /* percent; max 0: never */
 	unsigned patience_ms;					     /* silence of the peer */
@@ -55,7 +56,7 @@ typedef struct MigrateDowntime {
 
 typedef struct MigrateProgress {
 	MigrateStatus status;
-	bool is_postcopy;			/* pages are left for after the start */
+	bool committed; /* to post-copy: GO may be on its way, and pages stay behind */
 	uint64_t total, remaining, transferred; /* bytes of RAM, of RAM, of everything */
 	uint64_t normal_pages, zero_pages;
 	uint64_t postcopy_pages;    /* sent, or come, after the start */
@@ -70,6 +71,13 @@ typedef struct MigrateProgress {
 	char *error;	   /* of FAILED and POSTCOPY_PAUSED: one line or several, for people */
 	bool incompatible; /* … and it is a judgement, of the target or of this side */
 } MigrateProgress;
+
+/* May the target be unable to do without this process? */
+static inline bool migrate_progress_is_needed(const MigrateProgress *progress)
+{
+	return migrate_status_is_postcopy(progress->status) ||
+	       (progress->status == MIGRATE_DEVICE && progress->committed);
+}
 
 static inline void migrate_progress_finish(MigrateProgress *progress)
 {

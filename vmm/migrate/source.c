@@ -279,6 +279,7 @@ void migrate_source_destroy(MigrateSource *source)
 	g_mutex_clear(&source->lock);
 	g_cond_clear(&source->woken);
 	address_finish(&source->resume_at);
+	g_free(source->resume_tls);
 	g_free(source->later);
 	g_free(source->bitmap);
 	g_free(source->tls);
@@ -298,9 +299,7 @@ static void cancel_channels(MigrateSource *source)
 bool migrate_source_let_end(MigrateSource *source)
 {
 	g_mutex_lock(&source->lock);
-	MigrateStatus status = source->progress.status;
-	bool needed = migrate_status_is_postcopy(status) ||
-		      (status == MIGRATE_DEVICE && source->progress.is_postcopy);
+	bool needed = migrate_progress_is_needed(&source->progress);
 
 	if (!needed)
 		cancel_channels(source);
@@ -312,7 +311,7 @@ static void cancel(MigrateSource *source, bool abandon)
 {
 	g_mutex_lock(&source->lock);
 	source->abandoned = source->abandoned || abandon;
-	if (abandon || !migrate_status_is_postcopy(source->progress.status))
+	if (abandon || !migrate_progress_is_needed(&source->progress))
 		cancel_channels(source);
 	g_cond_broadcast(&source->woken);
 	g_mutex_unlock(&source->lock);

@@ -65,10 +65,11 @@ bool migrate_source_start_postcopy(MigrateSource *source, GError **error);
 /* From any thread: breaks the connection, so that another one can be made. */
 bool migrate_source_pause(MigrateSource *source, GError **error);
 /*
- * From any thread: connects anew, after MIGRATE_POSTCOPY_PAUSED. Whether that worked is
- * seen by the status. UMBRA_ERROR_USAGE: there is nothing to resume, or no sense in `uri`.
+ * From any thread: connects anew, after MIGRATE_POSTCOPY_PAUSED; `tls` as at the start. The
+ * status is MIGRATE_POSTCOPY_RECOVER then, and the next one tells whether it worked.
+ * UMBRA_ERROR_USAGE: there is nothing to resume, or no sense in `uri`.
  */
-bool migrate_source_resume(MigrateSource *source, const char *uri, GError **error);
+bool migrate_source_resume(MigrateSource *source, const char *uri, const char *tls, GError **error);
 void migrate_source_set(MigrateSource *source, const MigrateParameters *parameters);
 
 /* How it stands. Clear with migrate_progress_finish(). */

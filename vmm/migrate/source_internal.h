@@ -29,7 +29,8 @@ struct MigrateSource {
 	uint64_t bytes_before; /* sent by channels that are no more */
 	bool cancelled;
 	bool abandoned; /* this process ends */
-	bool resuming;	/* `resume_at` is where */
+	bool resuming;	/* `resume_at` is where, `resume_tls` the certificates' folder */
+	char *resume_tls;
 	Address resume_at;
 
 	/* Of migrate_source_run() alone. */
