@@ -13,6 +13,8 @@ typedef struct __attribute__((packed)) TablePointer {
 	uint64_t base;
 } TablePointer;
 
+#define RFLAGS_IF 0x200
+
 extern uint64_t gdt[];
 extern const char interrupt_stubs[];
 extern char stack_top[];
@@ -154,10 +156,14 @@ void rt_interrupt(InterruptFrame *frame)
 
 void enter_ring3(void (*entry)(void), void *stack)
 {
+	uint64_t flags;
+
+	__asm__ volatile("pushfq; pop %0" : "=r"(flags));
 	/* As at the entry of a called function: 8 bytes below a multiple of 16. */
 	__asm__ volatile(
 		"push %0; push %1; push %2; push %3; push %4; iretq" ::"i"(SELECTOR_USER_DATA),
-		"r"((uint64_t)stack - 8), "i"(0x2), "i"(SELECTOR_USER_CODE), "r"(entry));
+		"r"((uint64_t)stack - 8), "r"((flags & RFLAGS_IF) | 0x2), "i"(SELECTOR_USER_CODE),
+		"r"(entry));
 	__builtin_unreachable();
 }
 

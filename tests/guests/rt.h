@@ -65,7 +65,7 @@ typedef void InterruptHandler(InterruptFrame *frame);
 void set_handler(unsigned vector, InterruptHandler *handler);
 
 /*
- * Goes to ring 3 with interrupts off. There is no way back but an exception.
+ * Goes to ring 3, interrupts on or off as they are. There is no way back but an exception.
  */
 __attribute__((noreturn)) void enter_ring3(void (*entry)(void), void *stack);
 
