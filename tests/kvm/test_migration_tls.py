@@ -31,6 +31,25 @@ class Tls(MigrationTest):
         return self.migrate(source, f"tls:localhost:{port}",
                             tls_creds=self.path(certificates), **parameters)
 
+    def test_silence_hinders_nobody_and_the_end_is_quiet(self):
+        """Who says nothing is still there when the guest has arrived; and nobody complains."""
+        for channels in (1, 2, 5):
+            source = self.source(fill=16)
+            target, port = self.listening()
+            with socket.create_connection(("localhost", port)) as silent:
+                result = self.umbra("migrate", source.name, f"tls:localhost:{port}", "--tls",
+                                    self.path("good"), "--channels", str(channels))
+                self.assertEqual((result.returncode, result.stderr), (0, ""))
+                silent.setblocking(False)
+                with self.assertRaises(BlockingIOError):
+                    silent.recv(1)
+                self.assertEqual(source.end(),
+                                 (0, f"umbra: the guest moved to tls:localhost:{port}\n"))
+                self.assert_goes_on(target)
+            self.assertEqual(target.err.decode(), f"umbra: listening on port {port}\n")
+            target.err = b""
+            self.finish([source, target], Tally())
+
     def test_strangers_first_and_then_the_guest_by_two_connections(self):
         source = self.source()
         target, port = self.listening()

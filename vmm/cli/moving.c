@@ -137,8 +137,8 @@ int moving_follow(Moving *moving, Client *client, int interrupt_fd, GError **err
 	const char *status = last ? follow_text(last, "status") : "";
 
 	if (!last) {
-		g_prefix_error(error, "it is not known how the migration of %s ended: ",
-			       moving->guest);
+		g_prefix_error(error,
+			       "it is not known how the migration of %s ended: ", moving->guest);
 		return EXIT_TROUBLE;
 	}
 	if (strcmp(status, "active") == 0) {

@@ -49,11 +49,17 @@ void listener_destroy(Listener *listener);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Listener, listener_destroy)
 
 /*
- * Waits for the next connection; -1 with *error, after listener_cancel() too. With
- * `patience_ms` >= 0 not longer than that. *ret_go_on tells an error that concerns only
- * who came (no TLS, a wrong certificate) from one after which nobody will come.
+ * Waits for the next connection. -1 with *ret_go_on: there is something to read from `wake_fd`
+ * (-1: none). -1 without it, and with *error: nobody will come any more, also after
+ * listener_cancel() or, with `patience_ms` >= 0, so much time.
  */
-int listener_accept(Listener *listener, int patience_ms, bool *ret_go_on, GError **error);
+int listener_accept(Listener *listener, int wake_fd, int patience_ms, bool *ret_go_on,
+		    GError **error);
+/*
+ * For tls:, speaks it with who came, for some seconds at most; takes over `fd`, and gives what
+ * carries plain bytes. -1 with *error: they do not know how, or have no right. From any thread.
+ */
+int listener_secure(const Listener *listener, int fd, GError **error);
 /* From any thread. */
 void listener_cancel(Listener *listener);
 /* Can more than one connection come? */

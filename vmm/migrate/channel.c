@@ -14,6 +14,7 @@
 
 #define MAGIC	    0x47494d55u /* "UMIG" */
 #define FAILURE_MAX (64u << 10)
+#define PARTING_MS  1000
 #define PIECES_MAX  1024 /* IOV_MAX */
 
 /*
@@ -342,6 +343,23 @@ bool channel_is_readable(const Channel *channel, int timeout_ms)
 	struct pollfd poller = {.fd = channel->fd, .events = POLLIN};
 
 	return poll(&poller, 1, timeout_ms) > 0;
+}
+
+void channel_part(Channel *channel)
+{
+	int64_t until = g_get_monotonic_time() + PARTING_MS * 1000;
+	uint8_t rest[4096];
+
+	for (;;) {
+		int64_t left = (until - g_get_monotonic_time()) / 1000;
+
+		if (left <= 0 || !channel_is_readable(channel, (int)left))
+			return;
+		ssize_t n = read(channel->fd, rest, sizeof(rest));
+
+		if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
+			return;
+	}
 }
 
 void channel_send_failure(Channel *channel, const GError *error)

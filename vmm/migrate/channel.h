@@ -95,6 +95,13 @@ bool channel_expect(Channel *channel, MessageType type, Message *ret_message, GE
 /* Is there something to receive? Waits for it no longer than that. */
 bool channel_is_readable(const Channel *channel, int timeout_ms);
 
+/*
+ * After the last word: waits, not much longer than a second, until the peer has closed its end.
+ * What still comes is not looked at. Who ends a connection without that makes the peer's TLS
+ * believe that somebody has cut it.
+ */
+void channel_part(Channel *channel);
+
 /* Tells the peer why this side gives up. Best effort. */
 void channel_send_failure(Channel *channel, const GError *error);
 

@@ -239,11 +239,14 @@ static int listening_fd(const Listener *listener)
 	return listener->address.kind == ADDRESS_UNIX ? listener->unix_socket.fd : listener->fd;
 }
 
-static bool wait_for_client(Listener *listener, int patience_ms, GError **error)
+/* 1: somebody connects, 0: `wake_fd` is readable, which comes first; -1: *error. */
+static int wait_for_client(const Listener *listener, int wake_fd, int patience_ms, GError **error)
 {
+	/* Those below 0 are left out. */
 	struct pollfd pollers[] = {
 		{.fd = listening_fd(listener), .events = POLLIN},
 		{.fd = listener->cancel, .events = POLLIN},
+		{.fd = wake_fd, .events = POLLIN},
 	};
 	int ready;
 
@@ -251,28 +254,37 @@ static bool wait_for_client(Listener *listener, int patience_ms, GError **error)
 		ready = poll(pollers, G_N_ELEMENTS(pollers), patience_ms);
 	} while (ready < 0 && errno == EINTR);
 	if (ready < 0)
-		return umbra_fail_errno(error, errno, "waiting for a connection");
-	if (pollers[1].revents)
-		return umbra_fail(error, UMBRA_ERROR_FAILED, "cancelled");
-	return ready > 0 || umbra_fail(error, UMBRA_ERROR_FAILED, "nobody connects");
+		umbra_fail_errno(error, errno, "waiting for a connection");
+	else if (pollers[1].revents)
+		umbra_fail(error, UMBRA_ERROR_FAILED, "cancelled");
+	else if (ready == 0)
+		umbra_fail(error, UMBRA_ERROR_FAILED, "nobody connects");
+	else
+		return pollers[2].revents ? 0 : 1;
+	return -1;
 }
 
-int listener_accept(Listener *listener, int patience_ms, bool *ret_go_on, GError **error)
+int listener_accept(Listener *listener, int wake_fd, int patience_ms, bool *ret_go_on,
+		    GError **error)
 {
 	int fd;
 
 	*ret_go_on = false;
-
-	if (listener->connected) {
+	if (listener->connected && listener->fd >= 0) {
 		fd = listener->fd;
 		listener->fd = -1;
-		*ret_go_on = fd >= 0;
-		if (fd < 0)
-			umbra_fail(error, UMBRA_ERROR_FAILED, "an fd: is one connection only");
+		*ret_go_on = true;
 		return fd;
 	}
+	if (listener->connected && wake_fd < 0) {
+		umbra_fail(error, UMBRA_ERROR_FAILED, "an fd: is one connection only");
+		return -1;
+	}
 	do {
-		if (!wait_for_client(listener, patience_ms, error))
+		int who = wait_for_client(listener, wake_fd, patience_ms, error);
+
+		*ret_go_on = who == 0;
+		if (who <= 0)
 			return -1;
 		fd = accept4(listening_fd(listener), NULL, NULL, SOCK_CLOEXEC);
 		/* Who went away again while waiting, or a moment without descriptors. */
@@ -284,6 +296,11 @@ int listener_accept(Listener *listener, int patience_ms, bool *ret_go_on, GError
 	*ret_go_on = true;
 	if (listener->address.kind == ADDRESS_TCP || listener->address.kind == ADDRESS_TLS)
 		tune_tcp(fd);
+	return fd;
+}
+
+int listener_secure(const Listener *listener, int fd, GError **error)
+{
 	return listener->address.kind == ADDRESS_TLS ? tls_serve(fd, listener->tls, error) : fd;
 }
 

@@ -34,10 +34,7 @@ static void change(MigrateTarget *target, MigrateStatus status, GError *why)
 
 static void replace_channel(MigrateTarget *target, Channel *channel)
 {
-	if (target->channels[0]) {
-		target_forget(target, target->channels[0]);
-		channel_destroy(target->channels[0]);
-	}
+	target_hang_up(target, 0);
 	target->channels[0] = channel;
 }
 
@@ -113,6 +110,7 @@ void target_follow(MigrateTarget *target)
 			(void)postcopy_send(target->postcopy, MESSAGE_COMPLETE, NULL);
 			continue;
 		case POSTCOPY_FAREWELL:
+			target_hang_up(target, 0);
 			return;
 		case POSTCOPY_BROKEN:
 			break;

@@ -147,6 +147,8 @@ static Handover hand_over(MigrateSource *source, Watch *watch, GError **error)
 	g_mutex_unlock(&source->lock);
 	if (result != HANDOVER_DONE)
 		g_propagate_error(error, g_steal_pointer(&why));
+	else if (!source->later)
+		channel_part(channel);
 	return result;
 }
 

@@ -55,7 +55,7 @@ static bool check_postcopy(const MigrateTarget *target, GError **error)
 {
 	if (!(target->hello.flags & HELLO_POSTCOPY))
 		return true;
-	if (!listener_is_reusable(target->listener))
+	if (!listener_is_reusable(door_listener(target->door)))
 		return umbra_fail(error, UMBRA_ERROR_UNSUPPORTED,
 				  "post-copy must be able to connect again when the connection "
 				  "breaks, and this target listens on a single connection");

@@ -190,7 +190,8 @@ static bool finish(MigrateSource *source, GError **error)
 		return false;
 	g_clear_error(error);
 	/* The target need not wait for another connection any more. */
-	(void)channel_send(source->channels[0], MESSAGE_END, NULL, 0, NULL);
+	if (channel_send(source->channels[0], MESSAGE_END, NULL, 0, NULL))
+		channel_part(source->channels[0]);
 	return true;
 }
 

@@ -30,9 +30,17 @@ void target_forget(MigrateTarget *target, Channel *channel)
 	g_mutex_unlock(&target->lock);
 }
 
+void target_hang_up(MigrateTarget *target, unsigned index)
+{
+	if (!target->channels[index])
+		return;
+	target_forget(target, target->channels[index]);
+	g_clear_pointer(&target->channels[index], channel_destroy);
+}
+
 void target_cancel(MigrateTarget *target)
 {
-	listener_cancel(target->listener);
+	door_cancel(target->door);
 	g_mutex_lock(&target->lock);
 	target->cancelled = true;
 	for (unsigned i = 0; i < target->open->len; i++)
@@ -125,5 +133,8 @@ bool target_receive_ram(MigrateTarget *target, GError **error)
 	}
 	if (!done)
 		g_propagate_error(error, g_steal_pointer(&cause));
+	/* They were for RAM before the start alone. */
+	for (unsigned i = 1; done && i < n; i++)
+		target_hang_up(target, i);
 	return done;
 }

@@ -29,18 +29,11 @@ bool target_answer(const MigrateTarget *target, Channel *channel, const Message 
 Channel *target_greet(MigrateTarget *target, int patience_ms, Message *ret_message, bool *ret_go_on,
 		      GError **error)
 {
-	int fd = listener_accept(target->listener, patience_ms, ret_go_on, error);
+	g_autoptr(Channel) channel =
+		door_greet(target->door, patience_ms, ret_message, ret_go_on, error);
 
-	if (fd < 0)
-		return NULL;
-	g_autoptr(Channel) channel = channel_create(fd, target->patience_ms, NULL);
-
-	if (!target_adopt(target, channel, error)) {
+	if (channel && !target_adopt(target, channel, error)) {
 		*ret_go_on = false;
-		return NULL;
-	}
-	if (!channel_receive(channel, ret_message, error)) {
-		target_forget(target, channel);
 		return NULL;
 	}
 	return g_steal_pointer(&channel);
@@ -198,6 +191,7 @@ static void confirm(MigrateTarget *target)
 	bool done = channel_send(target->channels[0], MESSAGE_STARTED, NULL, 0, NULL) &&
 		    channel_expect(target->channels[0], MESSAGE_END, &message, NULL);
 
+	target_hang_up(target, 0);
 	/* The source does not know, unless both share the word. */
 	if (!done && !target->owner)
 		answer_until(target, OWNER_TARGET, -1);
@@ -284,7 +278,7 @@ MigrateTarget *migrate_target_start(const MigrateTargetConfig *config, GError **
 		return NULL;
 	MigrateTarget *target = g_new0(MigrateTarget, 1);
 
-	target->listener = listener;
+	target->door = door_create(listener, config->patience_ms);
 	target->patience_ms = config->patience_ms;
 	target->config = config->machine;
 	target->machine_sink = config->machine_sink;
@@ -312,7 +306,7 @@ void migrate_target_destroy(MigrateTarget *target)
 	for (unsigned i = 0; i < CHANNELS_MAX; i++)
 		channel_destroy(target->channels[i]);
 	machine_destroy(target->machine);
-	listener_destroy(target->listener);
+	door_destroy(target->door);
 	machine_state_destroy(target->outline);
 	owner_destroy(target->owner);
 	g_ptr_array_unref(target->open);
@@ -323,7 +317,7 @@ void migrate_target_destroy(MigrateTarget *target)
 
 unsigned migrate_target_port(const MigrateTarget *target)
 {
-	return listener_port(target->listener);
+	return listener_port(door_listener(target->door));
 }
 
 MigrateStatus migrate_target_status(const MigrateTarget *target)

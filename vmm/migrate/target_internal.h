@@ -3,13 +3,14 @@
 #ifndef UMBRA_MIGRATE_TARGET_INTERNAL_H
 #define UMBRA_MIGRATE_TARGET_INTERNAL_H
 
+#include "migrate/door.h"
 #include "migrate/hello.h"
 #include "migrate/pages.h"
 #include "migrate/postcopy_target.h"
 #include "migrate/target.h"
 
 struct MigrateTarget {
-	Listener *listener;
+	Door *door;
 	unsigned patience_ms;
 	const MachineConfig *config;
 	const MachineSink *machine_sink;
@@ -37,10 +38,12 @@ struct MigrateTarget {
 bool target_adopt(MigrateTarget *target, Channel *channel, GError **error);
 void target_forget(MigrateTarget *target, Channel *channel);
 void target_cancel(MigrateTarget *target);
+/* Nothing more is to be said on this channel. */
+void target_hang_up(MigrateTarget *target, unsigned index);
 
 void target_set_status(MigrateTarget *target, MigrateStatus status);
 /*
- * Listens to what a new connection has to say; patience as in listener_accept(). NULL:
+ * Listens to what a new connection has to say; patience as in door_greet(). NULL:
  * nobody came, or said nothing; *ret_go_on is false if nobody ever will.
  */
 Channel *target_greet(MigrateTarget *target, int patience_ms, Message *ret_message, bool *ret_go_on,
