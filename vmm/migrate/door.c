@@ -136,8 +136,8 @@ Channel *door_greet(Door *door, int patience_ms, Message *ret_message, bool *ret
 		*ret_go_on = true;
 		if (heard)
 			return introduce(heard, ret_message, error);
-		int fd = listener_accept(door->listener, anybody ? door->ready : -1, time_left(until),
-					 ret_go_on, error);
+		int fd = listener_accept(door->listener, anybody ? door->ready : -1,
+					 time_left(until), ret_go_on, error);
 
 		if (fd >= 0 ? !let_in(door, fd, error) : !*ret_go_on)
 			return NULL;

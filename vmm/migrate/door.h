@@ -14,7 +14,8 @@
 
 typedef struct Door Door;
 
-/* Takes over `listener`. `patience_ms`: how long a newcomer may be silent, and the channel's later. */
+/* Takes over `listener`. `patience_ms`: how long a newcomer may be silent, and the channel's later.
+ */
 Door *door_create(Listener *listener, unsigned patience_ms);
 /* Accepts NULL. */
 void door_destroy(Door *door);
