@@ -70,6 +70,7 @@ static void assert_heard(Fixture *f, MessageType type)
 	g_autoptr(Channel) channel = door_greet(f->door, -1, &message, &go_on, &error);
 
 	g_assert_no_error(error);
+	g_assert_nonnull(channel);
 	g_assert_true(go_on);
 	g_assert_cmpint(message.type, ==, type);
 	g_assert_cmpmem(message.payload, message.size, "abc", 3);
@@ -107,11 +108,13 @@ static void test_silence_hinders_nobody(Fixture *f, const void *unused)
 
 	(void)unused;
 	for (unsigned i = 0; i < 3; i++) {
-		g_autoptr(Channel) one = come_and_say(f, MESSAGE_WHO);
-		g_autoptr(Channel) other = come_and_say(f, MESSAGE_WHO);
+		Channel *one = come_and_say(f, MESSAGE_WHO);
+		Channel *other = come_and_say(f, MESSAGE_WHO);
 
 		assert_heard(f, MESSAGE_WHO);
 		assert_heard(f, MESSAGE_WHO);
+		channel_destroy(one);
+		channel_destroy(other);
 	}
 	/* And is not ended by it. */
 	g_assert_cmpint(recv(silent, &byte, 1, MSG_DONTWAIT), ==, -1);
@@ -154,9 +157,10 @@ static void test_nonsense(Fixture *f, const void *unused)
 	close(fd);
 	close(come(f));
 	assert_turned_away(f, "closed");
-	g_autoptr(Channel) channel = come_and_say(f, MESSAGE_HELLO);
+	Channel *channel = come_and_say(f, MESSAGE_HELLO);
 
 	assert_heard(f, MESSAGE_HELLO);
+	channel_destroy(channel);
 }
 
 static void test_silent_for_too_long(Fixture *f, const void *unused)
