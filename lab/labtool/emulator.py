@@ -18,7 +18,7 @@ plugin_ctrl: biosdev=1, unmapped=1, serial=1, extfpuirq=1, speaker=0, gameport=0
 config_interface: textconfig
 display_library: rfb, options="timeout=0, no_gui_console"
 memory: guest={memory}, host={memory}, block_size=1024
-cpu: model=arrow_lake, count={cpus}, ips=100000000, reset_on_triple_fault=0, exclude_features="smap,lass"
+cpu: model=arrow_lake, count={cpus}, ips=100000000, reset_on_triple_fault=0, exclude_features="smap,lass,waitpkg"
 romimage: file=emulator/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=emulator/usr/share/bochs/VGABIOS-lgpl-latest
 ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
