@@ -101,6 +101,13 @@ bool cet_register_exists(CetReg reg, const CetCpu *guest, const CetCpu *host);
  * file and KVM_GET_REG_LIST of the vCPU, after KVM_SET_CPUID2. Returns 0 or -errno. */
 int cet_discover(int kvm_fd, int vcpu_fd, uint32_t *ret_set);
 
+/*
+ * What this vCPU's KVM does otherwise than mainline's: bits of enum CetTrait. Tries values
+ * and puts back what was there, so the vCPU must have its CPUID, of which `guest` is made, and
+ * must not have run. Without IBT in it there is nothing to find out: 0. Returns 0 or -errno.
+ */
+int cet_traits(int vcpu_fd, const CetCpu *guest, uint32_t *ret_traits);
+
 /* A vCPU's file as the seam: MSRs in one batch and the rest by ONE_REG, or all by ONE_REG. */
 typedef struct CetVcpu {
 	int fd;

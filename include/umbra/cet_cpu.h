@@ -21,11 +21,26 @@ enum CetFeature {
 #define CET_XSS_USER	   (1ULL << 11)
 #define CET_XSS_SUPERVISOR (1ULL << 12)
 
+/* What a KVM does otherwise than that of Linux 6.18 to 7.3; cet_traits() finds it out. */
+enum CetTrait {
+	/* It refuses a legacy bitmap base that is not canonical in u_cet and s_cet. */
+	CET_TRAIT_REFUSES_BITMAP = 1u << 0,
+	/* It takes a legacy bitmap base at any page, as the CPU does. */
+	CET_TRAIT_ANY_BITMAP = 1u << 1,
+	/* It refuses CR4.CET without CR0.WP in KVM_SET_SREGS. */
+	CET_TRAIT_REFUSES_CET_WITHOUT_WP = 1u << 2,
+};
+#define CET_N_TRAITS 3
+
+/* "refuses-noncanonical-bitmap" and so on: entry `i` is that of trait 1 << i. */
+extern const char *const cet_trait_names[CET_N_TRAITS];
+
 typedef struct CetCpu {
 	uint32_t features;   /* of enum CetFeature */
 	uint8_t linear_bits; /* width of a linear address: 57 with CPUID 7.0 ECX[16], else 48 */
 	uint64_t xss;	     /* the bits of IA32_XSS that may be set, CPUID D.1 EDX:ECX */
 	bool ignores_msrs;   /* a host with kvm.ignore_msrs=Y; CPUID does not tell it */
+	uint32_t traits;     /* a host's, of enum CetTrait; CPUID does not tell them either */
 } CetCpu;
 
 struct kvm_cpuid2;

@@ -42,10 +42,12 @@ typedef struct RegRule {
 	RegRuleKind kind;
 	uint64_t bits;
 	uint32_t features;
-	RegVerdict kvm;	   /* what KVM does with a value that breaks the rule */
+	RegVerdict kvm;	   /* what mainline's KVM does with a value that breaks the rule */
 	bool architecture; /* the CPU has this rule too: a guest cannot hold such a value */
 	const char *text;  /* completes "bits …" */
 	const char *remedy;
+	uint32_t unlike;     /* where RegCpu.traits has one of these, … */
+	RegVerdict kvm_then; /* … KVM does this; REG_OK: it has no such rule */
 } RegRule;
 
 typedef struct RegDesc {
@@ -64,6 +66,7 @@ typedef struct RegCpu {
 	uint32_t features;
 	uint8_t linear_bits; /* canonical addresses repeat bit linear_bits - 1 above it */
 	bool ignores_msrs;   /* kvm.ignore_msrs: unknown MSRs take any value and drop it */
+	uint32_t traits;     /* what its KVM does otherwise than mainline's: RegRule.unlike */
 } RegCpu;
 
 /*

@@ -1,61 +1,36 @@
 // SPDX-License-Identifier: MIT
 /*
- * The register table tells what mainline's KVM does. The kernels of kernel/ differ from it
- * where it is wrong, and the tests that ask KVM say which one they ask: --kvm NAME.
+ * The kernels of kernel/ differ from mainline where that is wrong. What each of them is made to do
+ * stands here by name, and the library has to find it out: --kvm NAME.
  */
 #ifndef UMBRA_TESTS_KVM_RULES_H
 #define UMBRA_TESTS_KVM_RULES_H
 
-#include "umbra/cet.h"
+#include "umbra/cet_cpu.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
-typedef enum KvmRules {
-	KVM_MAINLINE,
-	KVM_FIXED,  /* kernel/7.3: refuses a bitmap base that is not canonical */
-	KVM_SERIES, /* kernel/6.12: and CR4.CET without CR0.WP; has no rule that the CPU has not */
-	KVM_UNKNOWN,
-} KvmRules;
-
-static inline KvmRules kvm_rules_find(const char *name)
+/* The traits of the kernel of this name; false if there is none. */
+static inline bool kvm_rules_find(const char *name, uint32_t *ret_traits)
 {
-	static const char *const names[] = {"mainline", "fixed", "series"};
-	unsigned i = 0;
+	static const struct {
+		const char *name;
+		uint32_t traits;
+	} kernels[] = {
+		{"mainline", 0},
+		{"fixed", CET_TRAIT_REFUSES_BITMAP}, /* kernel/7.3 */
+		{"series", CET_TRAIT_REFUSES_BITMAP | CET_TRAIT_ANY_BITMAP |
+				   CET_TRAIT_REFUSES_CET_WITHOUT_WP}, /* kernel/6.12 */
+	};
 
-	while (i < KVM_UNKNOWN && strcmp(names[i], name) != 0)
-		i++;
-	return (KvmRules)i;
-}
-
-/* What becomes of the value that breaks the rule of `problem`. */
-static inline RegVerdict kvm_rules_answer(KvmRules kvm, const RegProblem *problem)
-{
-	bool bitmap = strcmp(problem->name, "u_cet") == 0 || strcmp(problem->name, "s_cet") == 0;
-
-	if (kvm == KVM_SERIES && !problem->rule->architecture)
-		return REG_OK;
-	if (kvm != KVM_MAINLINE && bitmap && problem->rule->kind == REG_RULE_CANONICAL)
-		return REG_REFUSES;
-	return problem->kvm;
-}
-
-/* cet_verdict(), as such a kernel would have it. */
-static inline RegVerdict kvm_rules_verdict(KvmRules kvm, CetReg reg, uint64_t value,
-					   const CetCpu *guest, const CetCpu *host)
-{
-	RegProblem problems[CET_MAX_PROBLEMS];
-	RegVerdict worst = REG_OK;
-	unsigned n;
-
-	if (kvm == KVM_MAINLINE)
-		return cet_verdict(reg, value, guest, host);
-	n = cet_check_value(reg, value, guest, host, problems, CET_MAX_PROBLEMS);
-	for (unsigned i = 0; i < n; i++) {
-		RegVerdict answer = kvm_rules_answer(kvm, &problems[i]);
-
-		worst = answer > worst ? answer : worst;
-	}
-	return worst;
+	for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++)
+		if (strcmp(kernels[i].name, name) == 0) {
+			*ret_traits = kernels[i].traits;
+			return true;
+		}
+	return false;
 }
 
 #endif

@@ -3,7 +3,7 @@
  * What the table calls "accepts": KVM takes the state, and the next VM entry fails.
  * Loads such states, and enters; each has a sound twin that enters. Also IA32_XSS.
  *
- *	cet_entry [NAME]	NAME: the kernel, as in common/kvm_rules.h, if it refuses some
+ *	cet_entry [NAME]	NAME: the kernel, as in common/kvm_rules.h
  */
 #include "common/kvm_rules.h"
 #include "umbra/cet.h"
@@ -106,23 +106,25 @@ static int make_vcpu(int kvm, Cpuid *cpuid, struct kvm_run **ret_run)
 	return vcpu;
 }
 
-/* True if the check names `name` as a problem that KVM accepts. */
-static bool check_says_accepts(const CetState *state, const CetCpu *cpu, const char *name)
+/* What the check says of KVM and the problem with `name`; REG_OK if there is none. */
+static RegVerdict check_says(const CetState *state, const CetCpu *cpu, const char *name)
 {
 	RegProblem problems[CET_MAX_PROBLEMS];
 	unsigned n = cet_check(state, cpu, cpu, problems, CET_MAX_PROBLEMS);
 
 	for (unsigned i = 0; i < n; i++)
 		if (strcmp(problems[i].name, name) == 0)
-			return problems[i].kvm == REG_ACCEPTS;
-	return false;
+			return problems[i].kvm;
+	return REG_OK;
 }
 
-static Outcome expected(const struct Case *c, KvmRules kvm)
+static Outcome expected(const struct Case *c, uint32_t traits)
 {
+	uint32_t refuses = c->cr4 ? CET_TRAIT_REFUSES_CET_WITHOUT_WP : CET_TRAIT_REFUSES_BITMAP;
+
 	if (c->enters)
 		return ENTERS;
-	return kvm >= (c->cr4 ? KVM_SERIES : KVM_FIXED) ? REFUSED : FAILS;
+	return traits & refuses ? REFUSED : FAILS;
 }
 
 /* Loads the state of `c` and runs it. */
@@ -160,8 +162,10 @@ static Outcome enter(int vcpu, const struct kvm_run *run, const struct Case *c,
 	return run->exit_reason == KVM_EXIT_HLT ? ENTERS : FAILS;
 }
 
-static bool try_entry(const struct Case *c, int kvm, Cpuid *cpuid, KvmRules rules)
+static bool try_entry(const struct Case *c, int kvm, Cpuid *cpuid, uint32_t traits)
 {
+	static const RegVerdict verdicts[] = {
+		[ENTERS] = REG_OK, [FAILS] = REG_ACCEPTS, [REFUSED] = REG_REFUSES};
 	struct kvm_run *run;
 	int vcpu = make_vcpu(kvm, cpuid, &run);
 	CetCpu cpu = cet_cpuid_features(&cpuid->list);
@@ -169,12 +173,16 @@ static bool try_entry(const struct Case *c, int kvm, Cpuid *cpuid, KvmRules rule
 			  .value = {[CET_S_CET] = c->s_cet},
 			  .cr0 = c->cr0,
 			  .cr4 = c->cr4};
-	Outcome outcome = enter(vcpu, run, c, &state);
-	bool said = check_says_accepts(&state, &cpu, c->cr4 ? "cr4" : "s_cet");
+	RegVerdict said;
+	Outcome outcome;
 
-	printf("%s: %s, the check %s\n", c->name, outcome_names[outcome],
-	       said ? "warns" : "is content");
-	return said == !c->enters && outcome == expected(c, rules);
+	if (cet_traits(vcpu, &cpu, &cpu.traits) < 0)
+		die("cet_traits");
+	outcome = enter(vcpu, run, c, &state);
+	said = check_says(&state, &cpu, c->cr4 ? "cr4" : "s_cet");
+	printf("%s: %s, the check says %s\n", c->name, outcome_names[outcome],
+	       cet_verdict_name(said));
+	return cpu.traits == traits && outcome == expected(c, traits) && said == verdicts[outcome];
 }
 
 static bool try_xss(const struct XssCase *c, int kvm, const Cpuid *supported)
@@ -208,17 +216,17 @@ static bool try_xss(const struct XssCase *c, int kvm, const Cpuid *supported)
 
 int main(int argc, char **argv)
 {
-	KvmRules rules = argc > 1 ? kvm_rules_find(argv[1]) : KVM_MAINLINE;
+	uint32_t traits;
 	static Cpuid supported = {.list.nent = 512};
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	bool right = true;
 
-	if (rules == KVM_UNKNOWN)
+	if (!kvm_rules_find(argc > 1 ? argv[1] : "mainline", &traits))
 		die(argv[1]);
 	if (kvm < 0 || ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &supported) < 0)
 		die("/dev/kvm");
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		right &= try_entry(&cases[i], kvm, &supported, rules);
+		right &= try_entry(&cases[i], kvm, &supported, traits);
 	for (unsigned i = 0; i < sizeof(xss_cases) / sizeof(xss_cases[0]); i++)
 		right &= try_xss(&xss_cases[i], kvm, &supported);
 	puts(right ? "all as the check says" : "NOT as the check says");

@@ -58,7 +58,6 @@ static const char *const way_names[] = {"KVM_SET_MSRS", "KVM_SET_ONE_REG"};
 typedef struct Proof {
 	Subject subjects[N_SETS];
 	CetCpu host;
-	KvmRules kvm;
 	unsigned long tried;
 	unsigned long mismatches;
 	unsigned long counts[REG_REFUSES + 1];
@@ -139,8 +138,7 @@ static RegVerdict as_kvm_shows_it(RegVerdict verdict)
 static bool try_one(Proof *proof, Subject *subject, CetReg index, uint64_t value)
 {
 	const RegDesc *reg = &cet_registers[index];
-	RegVerdict verdict =
-		kvm_rules_verdict(proof->kvm, index, value, &subject->guest, &proof->host);
+	RegVerdict verdict = cet_verdict(index, value, &subject->guest, &proof->host);
 	unsigned way = !reg->msr || proof->tried / 32 % 2;
 	RegVerdict found;
 
@@ -222,8 +220,8 @@ static int prove_one(Proof *proof, char **words)
 			if (!try_one(proof, &proof->subjects[i], index, value))
 				return EXIT_MISMATCH;
 		printf("same: %s\n",
-		       cet_verdict_name(kvm_rules_verdict(
-			       proof->kvm, index, value, &proof->subjects[i].guest, &proof->host)));
+		       cet_verdict_name(
+			       cet_verdict(index, value, &proof->subjects[i].guest, &proof->host)));
 		return EXIT_PROVEN;
 	}
 	fprintf(stderr, "cet_proof: no feature set %s or no register %s\n", words[0], words[1]);
@@ -260,10 +258,16 @@ int main(int argc, char **argv)
 	for (unsigned i = 0; i < N_SETS; i++)
 		subject_init(&proof.subjects[i], &feature_sets[i], kvm, &supported);
 
+	/* The first of the feature sets has all there is. */
+	if (cet_traits(proof.subjects[0].ways[0].fd, &proof.subjects[0].guest, &proof.host.traits) <
+	    0)
+		die("cet_traits");
 	if (argc > 2 && strcmp(argv[1], "--kvm") == 0) {
-		proof.kvm = kvm_rules_find(argv[2]);
-		if (proof.kvm == KVM_UNKNOWN) {
-			fprintf(stderr, "cet_proof: no kernel %s\n", argv[2]);
+		uint32_t traits;
+
+		if (!kvm_rules_find(argv[2], &traits) || traits != proof.host.traits) {
+			fprintf(stderr, "cet_proof: this is not %s: its traits are 0x%x\n", argv[2],
+				proof.host.traits);
 			return EXIT_TROUBLE;
 		}
 		argc -= 2;

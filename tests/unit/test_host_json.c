@@ -20,6 +20,7 @@ static void test_round_trip(void)
 	host.parameters[HOST_PARAMETER_INTEL_CET] = g_strdup("Y");
 	host.parameters[HOST_PARAMETER_KVM_IGNORE_MSRS] = g_strdup("Y");
 	host.cet.ignores_msrs = true;
+	host.cet.traits = CET_TRAIT_REFUSES_BITMAP | CET_TRAIT_REFUSES_CET_WITHOUT_WP;
 	g_autofree char *text = host_json(&host);
 
 	g_assert_true(read_text(text, &read, &error));
@@ -46,6 +47,7 @@ static void test_round_trip(void)
 	g_assert_cmphex(read.cet.xss, ==, host.cet.xss);
 	g_assert_cmpuint(read.cet.linear_bits, ==, host.cet.linear_bits);
 	g_assert_true(read.cet.ignores_msrs && read.guest_ssp);
+	g_assert_cmphex(read.cet.traits, ==, host.cet.traits);
 	/* What it says again, it says in the same words. */
 	g_autofree char *again = host_json(&read);
 	g_autoptr(json_object) a = json_tokener_parse(text), b = json_tokener_parse(again);
@@ -118,6 +120,9 @@ static const struct Bad {
 	{"cet.guest_ssp", "\"yes\"", "a part of cet"},
 	{"cet.shstk", "false", "contradicts itself"},
 	{"cet.ibt", "false", "contradicts itself"},
+	{"cet.traits", "{}", "cet.traits is missing or wrong"},
+	{"cet.traits", "[1]", "cet.traits is missing or wrong"},
+	{"cet.traits", "[\"likes-bitmaps\"]", "cet.traits is missing or wrong"},
 };
 
 static json_object *child(json_object *json, const char *key)

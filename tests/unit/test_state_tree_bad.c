@@ -118,15 +118,15 @@ static void assert_read(GByteArray *tree, const char *name, const char *path, co
 			why);
 }
 
-/* Lists may be shorter, and who took the snapshot need not be known. */
+/* Lists may be shorter; who took the snapshot need not be known, nor what is mostly 0. */
 static bool is_optional(const Item *item)
 {
 	if (item->is_node)
 		return g_str_has_suffix(item->path, "/power-0") ||
 		       g_str_has_suffix(item->path, "/serial-1") ||
 		       g_str_has_suffix(item->path, "/ioapic-0");
-	return strcmp(item->name, "kernel") == 0 || g_str_has_suffix(item->path, "/cpuid") ||
-	       g_str_has_suffix(item->path, "/msrs") ||
+	return strcmp(item->name, "kernel") == 0 || strcmp(item->name, "traits") == 0 ||
+	       g_str_has_suffix(item->path, "/cpuid") || g_str_has_suffix(item->path, "/msrs") ||
 	       (g_str_has_suffix(item->path, "/cet") && strcmp(item->name, "cr0") != 0 &&
 		strcmp(item->name, "cr4") != 0);
 }

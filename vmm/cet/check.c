@@ -18,6 +18,7 @@ static RegCpu effective_cpu(const CetCpu *guest, const CetCpu *host)
 		.features = guest->features & host->features,
 		.linear_bits = host->linear_bits,
 		.ignores_msrs = host->ignores_msrs,
+		.traits = host->traits,
 	};
 }
 
@@ -56,11 +57,11 @@ static const struct CrossRule {
 				 REG_REFUSES),
 			 .remedy = "choose a destination whose KVM offers CET (umbra host "
 				   "tells)"}},
-	[CR4_CET_WITHOUT_WP] = {"cr4",
-				{SEEN_AS("(CET) needs CR0.WP, which is clear: KVM takes both and "
-					 "the next VM entry fails",
-					 REG_ACCEPTS),
-				 .remedy = "the state is damaged: take it anew from its source"}},
+	[CR4_CET_WITHOUT_WP] =
+		{"cr4",
+		 {SEEN_AS("(CET) needs CR0.WP, which is clear: no CPU runs with that", REG_ACCEPTS),
+		  .remedy = "the state is damaged: take it anew from its source",
+		  .unlike = CET_TRAIT_REFUSES_CET_WITHOUT_WP, .kvm_then = REG_REFUSES}},
 	[CR4_CET_WITHOUT_CET] =
 		{"cr4",
 		 {SEEN_AS("(CET) is set, and this CPU has neither shadow stacks nor "
@@ -102,15 +103,9 @@ static uint64_t cross_value(unsigned rule, uint64_t bits, const CetState *state)
 }
 
 static const RegRule absent_rule = {
-	REG_RULE_CROSS,
-	0,
-	0,
-	REG_ACCEPTS,
-	true,
-	"are not in the state, though the guest has the register",
-	"take the state anew with a VMM that saves all of CET: with a made-up value the guest "
-	"would "
-	"die at its next return",
+	SEEN_AS("are not in the state, though the guest has the register", REG_ACCEPTS),
+	.remedy = "take the state anew with a VMM that saves all of CET: with a made-up value the "
+		  "guest would die at its next return",
 };
 
 static void add(RegProblem *problems, unsigned max, unsigned *n, RegProblem problem)
@@ -132,7 +127,9 @@ unsigned cet_check(const CetState *state, const CetCpu *guest, const CetCpu *hos
 		if (cross[i])
 			add(ret_problems, max, &n,
 			    (RegProblem){cross_rules[i].name, cross_value(i, cross[i], state),
-					 cross[i], cross_rules[i].rule.kvm, &cross_rules[i].rule});
+					 cross[i],
+					 reg_rule_answer(&cross_rules[i].rule, host->traits),
+					 &cross_rules[i].rule});
 	for (unsigned i = 0; i < CET_N_REGS; i++) {
 		const RegDesc *reg = &cet_registers[i];
 

@@ -109,7 +109,8 @@ static const RegRule suppress_or_tracker = {
 	.remedy = DAMAGED,
 };
 
-/* KVM's alone. A guest writes the register without KVM's help, and may hold such a value. */
+/* Mainline's KVM's alone. A guest writes the register without KVM's help, and may hold such a
+ * value. */
 static const RegRule bitmap_alignment = {
 	.kind = REG_RULE_ZERO,
 	.bits = BITS(13, 12),
@@ -119,10 +120,12 @@ static const RegRule bitmap_alignment = {
 	.remedy =
 		"the guest may hold this, the CPU has no such rule: move it while it uses another "
 		"bitmap, or to a KVM without this rule",
+	.unlike = CET_TRAIT_ANY_BITMAP,
+	.kvm_then = REG_OK,
 };
 
 /*
- * A bitmap base that is no canonical address. KVM does not look: u_cet it writes to
+ * A bitmap base that is no canonical address. Mainline does not look: u_cet it writes to
  * the CPU at once, where the write faults and is dropped behind userspace's back;
  * s_cet it keeps in the VMCS, where the next VM entry fails.
  */
@@ -132,7 +135,9 @@ static const RegRule u_cet_canonical = {
 	.kvm = REG_LOSES,
 	.architecture = true,
 	.text = "are not a canonical address",
-	.remedy = DAMAGED "; KVM would report success and drop it",
+	.remedy = DAMAGED,
+	.unlike = CET_TRAIT_REFUSES_BITMAP,
+	.kvm_then = REG_REFUSES,
 };
 
 static const RegRule s_cet_canonical = {
@@ -141,7 +146,9 @@ static const RegRule s_cet_canonical = {
 	.kvm = REG_ACCEPTS,
 	.architecture = true,
 	.text = "are not a canonical address",
-	.remedy = DAMAGED "; KVM would keep it and the next VM entry fail",
+	.remedy = DAMAGED,
+	.unlike = CET_TRAIT_REFUSES_BITMAP,
+	.kvm_then = REG_REFUSES,
 };
 
 /* KVM judges by the host's address width, not by the guest's paging mode. */

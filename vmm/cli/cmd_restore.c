@@ -10,9 +10,8 @@
 #include "cli/terminal.h"
 
 #include "base/error.h"
-#include "kvm/host.h"
+#include "kvm/host_check.h"
 #include "snapshot/snapshot.h"
-#include "state/check.h"
 
 #include <sys/stat.h>
 
@@ -31,9 +30,7 @@ static bool check(const Restore *restore, GError **error)
 	const MachineState *state = snapshot_state(restore->snapshot);
 	HostPaths paths = {.kvm = options->config.kvm_path};
 	g_auto(HostInfo) host = {0};
-
-	host_probe_quick(&paths, &host);
-	g_autoptr(GPtrArray) problems = machine_state_check(state, &host);
+	g_autoptr(GPtrArray) problems = host_check(&paths, state, &host);
 
 	for (guint i = 0; i < problems->len; i++) {
 		const StateProblem *problem = g_ptr_array_index(problems, i);

@@ -3,6 +3,7 @@
 
 #include "inspect/host_names.h"
 #include "inspect/json_hex.h"
+#include "inspect/traits_json.h"
 #include "umbra/cet.h"
 
 #include <json-c/json.h>
@@ -120,6 +121,7 @@ static Json *cet_json(const HostInfo *info)
 	json_object_object_add(object, "guest_ssp",
 			       json_object_new_boolean(usable && info->guest_ssp));
 	json_object_object_add(object, "registers", registers);
+	json_object_object_add(object, "traits", cet_traits_to_json(usable ? info->cet.traits : 0));
 	return object;
 }
 

@@ -5,6 +5,7 @@
 #include "inspect/host_names.h"
 #include "inspect/json_hex.h"
 #include "inspect/json_read.h"
+#include "inspect/traits_json.h"
 
 #include <string.h>
 
@@ -137,6 +138,7 @@ static bool read_msrs(json_object *kvm, HostInfo *info, GError **error)
  */
 static bool read_cet(json_object *cet, HostInfo *info, GError **error)
 {
+	json_object *traits;
 	bool shstk, ibt;
 
 	info->cet = cet_cpuid_features(info->cpuid);
@@ -144,6 +146,10 @@ static bool read_cet(json_object *cet, HostInfo *info, GError **error)
 	if (!json_read_bool(cet, "shstk", &shstk) || !json_read_bool(cet, "ibt", &ibt) ||
 	    !json_read_bool(cet, "guest_ssp", &info->guest_ssp))
 		return bad(error, "a part of cet");
+	/* Descriptions of the first release have none. */
+	if (json_object_object_get_ex(cet, "traits", &traits) &&
+	    !cet_traits_from_json(traits, &info->cet.traits))
+		return bad(error, "cet.traits");
 	if (shstk != !!(info->cet.features & CET_FEATURE_SHSTK) ||
 	    ibt != !!(info->cet.features & CET_FEATURE_IBT))
 		return umbra_fail(

@@ -37,6 +37,12 @@ static void add_cet(GString *text, const HostInfo *info)
 		if (registers & 1u << i)
 			g_string_append_printf(text, " %s", cet_registers[i].name);
 	g_string_append(text, registers ? "\n" : " none\n");
+	if (info->cet.traits)
+		g_string_append(text, "traits    ");
+	for (unsigned i = 0; i < CET_N_TRAITS; i++)
+		if (info->cet.traits & 1u << i)
+			g_string_append_printf(text, " %s", cet_trait_names[i]);
+	g_string_append(text, info->cet.traits ? "\n" : "");
 	g_string_append_printf(text, "xss        0x%" G_GINT64_MODIFIER "x\n", info->cet.xss);
 	g_string_append_printf(text, "addresses  %u bits\n", info->cet.linear_bits);
 }

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "inspect/json_hex.h"
 #include "inspect/json_read.h"
+#include "inspect/traits_json.h"
 #include "state/vcpu_live.h"
 
 static void add_text(json_object *to, const char *key, const char *text)
@@ -109,6 +110,8 @@ static json_object *cpu_to_json(const CetCpu *cpu)
 	add_hex(json, "xss", cpu->xss);
 	if (cpu->ignores_msrs)
 		add_bool(json, "ignores_msrs", true);
+	if (cpu->traits)
+		json_object_object_add(json, "traits", cet_traits_to_json(cpu->traits));
 	return json;
 }
 
@@ -215,7 +218,8 @@ static bool read_cpu(json_object *json, CetCpu *ret_cpu)
 	ret_cpu->linear_bits = (uint8_t)bits;
 	ret_cpu->ignores_msrs =
 		json_object_get_boolean(json_member(json, "ignores_msrs", json_type_boolean));
-	return true;
+	json = json_member(json, "traits", json_type_array);
+	return !json || cet_traits_from_json(json, &ret_cpu->traits);
 }
 
 bool vcpu_view_from_json(json_object *json, VcpuView *ret_view, GError **error)

@@ -8,7 +8,8 @@
  *	 "registers": [{"name", "about", "msr"?, "one_reg", "value", "fields", "verdict"}…],
  *	 "control": {"cr0", "cr0_wp", "cr3", "cr4", "cr4_cet", "efer",
  *	             "xss"?, "xss_cet_user"?, "xss_cet_supervisor"?},
- *	 "guest_cpu", "host_cpu": {"shstk", "ibt", "lm", "xsaves", "linear_bits", "xss", …},
+ *	 "guest_cpu", "host_cpu": {"shstk", "ibt", "lm", "xsaves", "linear_bits", "xss",
+ *	             "ignores_msrs"?, "traits"?},
  *	 "problems": [{"register", "value", "bits", "rule", "kvm", "remedy"}…]}
  *
  * "live", "mode", "fields", "verdict" and "problems" follow from the rest, and

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "cet/cpuid.h"
 #include "kvm/kvm.h"
+#include "umbra/cet.h"
 #include "umbra/one_reg.h"
 
 #include <cpuid.h>
@@ -154,6 +155,14 @@ static bool names_guest_ssp(const KvmVcpu *vcpu)
 	return false;
 }
 
+static bool probe_traits(HostInfo *info, const KvmVcpu *vcpu, GError **error)
+{
+	int failed = cet_traits(vcpu->fd, &info->cet, &info->cet.traits);
+
+	return failed == 0 ||
+	       umbra_fail_errno(error, -failed, "cannot find out what KVM takes in s_cet");
+}
+
 /* A vCPU that has set none of its own has the host's frequency. */
 static uint32_t tsc_khz_of(const KvmVcpu *vcpu)
 {
@@ -174,6 +183,7 @@ static bool probe_vcpu(HostInfo *info, const KvmSystem *kvm, GError **error)
 	if (made) {
 		set = kvm_vcpu_set_cpuid(&vcpu, info->cpuid, error);
 		info->guest_ssp = set && names_guest_ssp(&vcpu);
+		set = set && probe_traits(info, &vcpu, error);
 		info->tsc_khz = tsc_khz_of(&vcpu);
 		kvm_vcpu_finish(&vcpu);
 	}

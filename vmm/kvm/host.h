@@ -20,7 +20,8 @@ void host_probe(const HostPaths *paths, HostInfo *info);
 
 /*
  * The same without a VM, for who is about to make one anyway: guest_ssp is then what
- * follows from KVM_CAP_ONE_REG and SHSTK in `cpuid`.
+ * follows from KVM_CAP_ONE_REG and SHSTK in `cpuid`, and KVM is taken for mainline's
+ * (cet.traits is 0), which takes least.
  */
 void host_probe_quick(const HostPaths *paths, HostInfo *info);
 

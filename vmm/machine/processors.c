@@ -120,6 +120,16 @@ static struct kvm_cpuid2 *choose_cpuid(Machine *machine, unsigned cpus, CetPolic
 	return cpuid_for_machine(g_steal_pointer(&cpuid), &machine->system, cpus);
 }
 
+/* What the CPUID of a host does not tell of its KVM. */
+static bool ask_traits(Machine *machine, GError **error)
+{
+	int failed = cet_traits(machine->vcpus[0].kvm.fd, &machine->guest_cpu,
+				&machine->host_cpu.traits);
+
+	return failed == 0 ||
+	       umbra_fail_errno(error, -failed, "cannot find out what KVM takes in s_cet");
+}
+
 bool machine_add_vcpus(Machine *machine, unsigned cpus, CetPolicy cet, const MachineState *like,
 		       GError **error)
 {
@@ -132,6 +142,8 @@ bool machine_add_vcpus(Machine *machine, unsigned cpus, CetPolicy cet, const Mac
 		if (!add_vcpu(machine, id, machine->cpuid, error))
 			return false;
 	cpuid_for_vcpu(machine->cpuid, 0);
+	if (!ask_traits(machine, error))
+		return false;
 	return kvm_vcpu_get_tsc_khz(&machine->vcpus[0].kvm, &machine->host_tsc_khz, error);
 }
 

@@ -3,9 +3,8 @@
 #include "migrate/target_internal.h"
 
 #include "base/error.h"
-#include "kvm/host.h"
+#include "kvm/host_check.h"
 #include "mem/guest_memory.h"
-#include "state/check.h"
 
 bool target_check(MigrateTarget *target, const MachineState *state, GError **error)
 {
@@ -13,10 +12,9 @@ bool target_check(MigrateTarget *target, const MachineState *state, GError **err
 	g_autoptr(GPtrArray) problems = NULL;
 	g_autoptr(GString) text = g_string_new(NULL);
 
-	host_probe_quick(&(HostPaths){.kvm = target->config->kvm_path}, &host);
+	problems = host_check(&(HostPaths){.kvm = target->config->kvm_path}, state, &host);
 	if (host.access != HOST_KVM_USABLE)
 		return umbra_fail(error, UMBRA_ERROR_UNSUPPORTED, "%s", host.reason);
-	problems = machine_state_check(state, &host);
 	if (problems->len == 0)
 		return true;
 	for (unsigned i = 0; i < problems->len; i++) {

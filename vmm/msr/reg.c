@@ -86,11 +86,12 @@ unsigned reg_check(const RegDesc *reg, uint64_t value, const RegCpu *cpu, RegPro
 	for (unsigned i = 0; i < reg->n_rules; i++) {
 		const RegRule *rule = reg->rules[i];
 		uint64_t bits = offending_bits(rule, value, cpu);
+		RegVerdict kvm = reg_rule_answer(rule, cpu->traits);
 
-		if (!bits)
+		if (!bits || kvm == REG_OK)
 			continue;
 		if (n < max)
-			ret_problems[n] = (RegProblem){reg->name, value, bits, rule->kvm, rule};
+			ret_problems[n] = (RegProblem){reg->name, value, bits, kvm, rule};
 		n++;
 	}
 	return n;
@@ -105,6 +106,8 @@ void reg_sieve_init(RegSieve *sieve, const RegDesc *reg, const RegCpu *cpu)
 	for (unsigned i = 0; i < reg->n_rules; i++) {
 		const RegRule *rule = reg->rules[i];
 
+		if (reg_rule_answer(rule, cpu->traits) == REG_OK)
+			continue;
 		if (rule->kind == REG_RULE_ZERO && !(cpu->features & rule->features))
 			sieve->zero |= rule->bits;
 		if (rule->kind == REG_RULE_NOT_ALL) {
@@ -128,9 +131,10 @@ RegVerdict reg_verdict(const RegDesc *reg, uint64_t value, const RegCpu *cpu)
 		return absent_verdict(reg, absent, value, cpu);
 	for (unsigned i = 0; i < reg->n_rules; i++) {
 		const RegRule *rule = reg->rules[i];
+		RegVerdict kvm = reg_rule_answer(rule, cpu->traits);
 
-		if (rule->kvm > verdict && offending_bits(rule, value, cpu))
-			verdict = rule->kvm;
+		if (kvm > verdict && offending_bits(rule, value, cpu))
+			verdict = kvm;
 	}
 	return verdict;
 }

@@ -19,6 +19,13 @@ RegVerdict reg_verdict(const RegDesc *reg, uint64_t value, const RegCpu *cpu);
 /* True if the CPU has the register at all. */
 bool reg_exists(const RegDesc *reg, const RegCpu *cpu);
 
+/* What a KVM with these traits does with a value that breaks `rule`; REG_OK: it has no such rule.
+ */
+static inline RegVerdict reg_rule_answer(const RegRule *rule, uint32_t traits)
+{
+	return traits & rule->unlike ? rule->kvm_then : rule->kvm;
+}
+
 bool reg_is_canonical(uint64_t address, unsigned linear_bits);
 
 void reg_sieve_init(RegSieve *sieve, const RegDesc *reg, const RegCpu *cpu);

@@ -126,9 +126,14 @@ static void write_node(FdtBuilder *builder, const StateField *field, const void 
 /* A device tree has a node's properties before its subnodes; within both, the table's order. */
 static void write_group(FdtBuilder *builder, const StateGroup *group, const void *base)
 {
-	for (unsigned i = 0; i < group->n_fields; i++)
-		if (!tree_field_is_node(&group->fields[i]))
-			write_property(builder, &group->fields[i], base);
+	for (unsigned i = 0; i < group->n_fields; i++) {
+		const StateField *field = &group->fields[i];
+
+		if (field->flags & FIELD_RARE && state_field_get(field, base, 0) == 0)
+			continue;
+		if (!tree_field_is_node(field))
+			write_property(builder, field, base);
+	}
 	for (unsigned i = 0; i < group->n_fields; i++)
 		if (tree_field_is_node(&group->fields[i]))
 			write_node(builder, &group->fields[i], base);

@@ -117,7 +117,7 @@ bool tree_read_group(TreeCursor *cursor, const StateGroup *group, void *base)
 		next = place + 1;
 	}
 	for (unsigned i = 0; i < group->n_fields; i++)
-		if (!(seen & (1ULL << i)))
+		if (!(seen & (1ULL << i)) && !(group->fields[i].flags & FIELD_RARE))
 			return tree_cursor_fail(cursor, "'%s' is missing", group->fields[i].name);
 	return true;
 }

@@ -30,6 +30,8 @@ enum {
 	FIELD_MOVES = 1 << 0,
 	/* A C bool: 0 or 1, and nothing else may ever be stored in it. */
 	FIELD_BOOL = 1 << 1,
+	/* Stored where it is not 0 only, and 0 where it is not stored. */
+	FIELD_RARE = 1 << 2,
 };
 
 typedef struct StateField {
@@ -76,6 +78,11 @@ bool state_field_set(const StateField *field, void *base, unsigned i, uint64_t v
 	{                                                                                \
 		.name = (text), .kind = (number_kind), .offset = offsetof(type, member), \
 		.count = 1, .flags = FIELD_MOVES                                         \
+	}
+#define STATE_RARE(type, text, member, number_kind)                                      \
+	{                                                                                \
+		.name = (text), .kind = (number_kind), .offset = offsetof(type, member), \
+		.count = 1, .flags = FIELD_RARE                                          \
 	}
 /* An array that is a member. */
 #define STATE_ARRAY(type, text, member, number_kind, n, size)                            \

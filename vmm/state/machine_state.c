@@ -28,6 +28,7 @@ static const StateField host_fields[] = {
 	STATE_U8(CetCpu, "linear-bits", linear_bits),
 	STATE_U64(CetCpu, "xss", xss),
 	STATE_BOOL(CetCpu, "ignores-msrs", ignores_msrs),
+	STATE_RARE(CetCpu, "traits", traits, FIELD_U32),
 };
 static const StateGroup host_group = STATE_GROUP_OF(CetCpu, host_fields);
 G_STATIC_ASSERT(sizeof(((CetCpu *)NULL)->ignores_msrs) == 1);
