@@ -75,6 +75,7 @@ KvmRunResult kvm_vcpu_run(KvmVcpu *vcpu, GError **error)
 		return KVM_RUN_EXIT;
 	if (errno == EINTR || errno == EAGAIN)
 		return KVM_RUN_INTERRUPTED;
-	umbra_fail_errno(error, errno, "vcpu %u: KVM_RUN", vcpu->id);
+	/* Whose run this was, a guest's end says anyway. */
+	umbra_fail_errno(error, errno, "KVM_RUN");
 	return KVM_RUN_FAILED;
 }
