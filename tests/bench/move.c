@@ -121,7 +121,7 @@ static void follow(Peer *source, Peer *target, uint64_t *ret_stop, uint64_t *ret
 
 static void print_own_account(Peer *source)
 {
-	static const char *const parts[] = {"stop", "pages", "state", "load", "start", "total"};
+	static const char *const parts[] = {"stop", "pages", "vcpus", "devices", "start", "total"};
 	const char *account;
 
 	forget(source);

@@ -87,6 +87,12 @@ MachineState *machine_save(Machine *machine, GError **error)
 	return machine->save ? machine->save() : NULL;
 }
 
+uint64_t machine_devices_us(const Machine *machine)
+{
+	(void)machine;
+	return 0;
+}
+
 MachineRam machine_ram(const Machine *machine)
 {
 	(void)machine;

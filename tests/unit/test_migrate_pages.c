@@ -59,6 +59,7 @@ static void mark(uint64_t *bitmap, uint64_t page)
 typedef struct Sending {
 	Ends *ends;
 	unsigned index, channels;
+	bool still;
 	PageCounts counts;
 } Sending;
 
@@ -73,6 +74,7 @@ static void *send_thread(void *argument)
 		.bitmap = ends->bitmap,
 		.index = sending->index,
 		.channels = sending->channels,
+		.still = sending->still,
 		.counts = &sending->counts,
 	};
 
@@ -99,10 +101,10 @@ static void transfer(Ends *ends, Sending *sending)
 	g_thread_join(thread);
 }
 
-static void test_random_pages_arrive(void)
+static void check_random_pages(bool still)
 {
 	Ends ends;
-	Sending sending = {.ends = &ends, .index = 0, .channels = 1};
+	Sending sending = {.ends = &ends, .index = 0, .channels = 1, .still = still};
 	unsigned normal = 0, zero = 0;
 
 	ends_make(&ends);
@@ -125,6 +127,16 @@ static void test_random_pages_arrive(void)
 	g_assert_cmpint(memcmp(ends.source.bytes, ends.target.bytes, (size_t)PAGES * PAGE_SIZE), ==,
 			0);
 	ends_drop(&ends);
+}
+
+static void test_random_pages_arrive(void)
+{
+	check_random_pages(false);
+}
+
+static void test_random_pages_arrive_uncopied(void)
+{
+	check_random_pages(true);
 }
 
 /* A page that had data and became zero must not keep the data. */
@@ -234,6 +246,7 @@ int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/migrate/pages/random", test_random_pages_arrive);
+	g_test_add_func("/migrate/pages/random-still", test_random_pages_arrive_uncopied);
 	g_test_add_func("/migrate/pages/becomes-zero", test_page_becomes_zero);
 	g_test_add_func("/migrate/pages/zero-is-cheap", test_zero_pages_are_cheap);
 	g_test_add_func("/migrate/pages/channels", test_channels_share);

@@ -77,8 +77,10 @@ static void report_downtime(json_object *downtime)
 		const char *name;
 		const char *words;
 	} stages[] = {
-		{"stop", "to stop its processors"},	{"pages", "for the last pages"},
-		{"state", "to save and send all else"}, {"load", "for the target to load it"},
+		{"stop", "to stop its processors"},
+		{"pages", "for the last pages"},
+		{"vcpus", "for their state, saved, sent and loaded"},
+		{"devices", "for the devices'"},
 		{"start", "to start it there"},
 	};
 

@@ -194,12 +194,15 @@ static json_object *ram_json(const MigrateProgress *progress)
 static json_object *downtime_json(const MigrateDowntime *downtime)
 {
 	json_object *object = json_object_new_object();
+	uint64_t vcpus = downtime->state + downtime->load;
 
 	add(object, "stop", downtime->stop);
 	add(object, "pages", downtime->pages);
 	add(object, "state", downtime->state);
 	add(object, "load", downtime->load);
 	add(object, "start", downtime->start);
+	add(object, "devices", downtime->devices);
+	add(object, "vcpus", vcpus > downtime->devices ? vcpus - downtime->devices : 0);
 	add(object, "total", downtime->total);
 	return object;
 }

@@ -57,6 +57,7 @@ struct Machine {
 	_Atomic RunState run_state;
 	pthread_mutex_t run_lock;
 	pthread_cond_t run_changed;
+	uint64_t devices_us;	  /* of the last save or load */
 	unsigned n_running;	  /* vCPU threads that are not parked and not gone */
 	_Atomic bool user_paused; /* the user's wish; these four written with run_lock held */
 	_Atomic bool given_away;  /* the guest runs elsewhere: never again here */

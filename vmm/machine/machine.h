@@ -94,6 +94,8 @@ MachineState *machine_save(Machine *machine, GError **error);
  * machine_destroy() alone.
  */
 bool machine_load(Machine *machine, const MachineState *state, MachineClock clock, GError **error);
+/* How much of the last one of either the devices took, µs. */
+uint64_t machine_devices_us(const Machine *machine);
 
 /* Stops the guest if it still runs. Accepts NULL. */
 void machine_destroy(Machine *machine);

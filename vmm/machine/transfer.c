@@ -102,7 +102,10 @@ MachineState *machine_save(Machine *machine, GError **error)
 	state->kernel = g_strdup(uname(&names) == 0 ? names.release : "unknown");
 	if (!save_vcpus(machine, state, error))
 		return NULL;
+	int64_t begin = g_get_monotonic_time();
+
 	machine_save_devices(machine, state);
+	machine->devices_us = (uint64_t)(g_get_monotonic_time() - begin);
 	return g_steal_pointer(&state);
 }
 
@@ -174,6 +177,7 @@ static bool load_vcpus(Machine *machine, const MachineState *state, MachineClock
 
 static bool load_devices(Machine *machine, const MachineState *state, GError **error)
 {
+	int64_t begin = g_get_monotonic_time();
 	g_autoptr(MachineState) found = machine_state_create();
 	g_autoptr(GPtrArray) differences = state_differences_create();
 
@@ -187,6 +191,7 @@ static bool load_devices(Machine *machine, const MachineState *state, GError **e
 
 		state_compare(device->kind->group, loaded->data, device->data, prefix, differences);
 	}
+	machine->devices_us = (uint64_t)(g_get_monotonic_time() - begin);
 	return report(differences, error);
 }
 
@@ -198,4 +203,9 @@ bool machine_load(Machine *machine, const MachineState *state, MachineClock cloc
 				  machine->n_vcpus);
 	/* Devices may send messages while they are loaded: the LAPICs come after them. */
 	return load_devices(machine, state, error) && load_vcpus(machine, state, clock, error);
+}
+
+uint64_t machine_devices_us(const Machine *machine)
+{
+	return machine->devices_us;
 }

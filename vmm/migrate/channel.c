@@ -203,11 +203,17 @@ static uint64_t pages_sum(const struct iovec *pieces, unsigned n)
 	return sum;
 }
 
-bool channel_send_data(Channel *channel, MessageType type, const void *payload, size_t size,
-		       const void *data, size_t data_size, GError **error)
+bool channel_send_pieces(Channel *channel, MessageType type, const void *payload, size_t size,
+			 const struct iovec *data, unsigned n, GError **error)
 {
-	struct iovec pieces[] = {{0}, {(void *)payload, size}, {(void *)data, data_size}};
+	struct iovec pieces[2 + CHANNEL_PIECES_MAX] = {{0}, {(void *)payload, size}};
+	size_t data_size = 0;
 
+	g_assert(n <= CHANNEL_PIECES_MAX);
+	for (unsigned i = 0; i < n; i++) {
+		pieces[2 + i] = data[i];
+		data_size += data[i].iov_len;
+	}
 	g_assert(size <= MESSAGE_PAYLOAD_MAX && data_size <= MESSAGE_DATA_MAX &&
 		 data_size % MESSAGE_PAGE == 0);
 	if (channel->limit && type != MESSAGE_ALIVE &&
@@ -220,12 +226,20 @@ bool channel_send_data(Channel *channel, MessageType type, const void *payload, 
 		.data_size = (uint32_t)data_size,
 		.number = channel->sent++,
 		.payload_sum = bytes_checksum(payload, size, type),
-		.data_sum = pages_sum(&pieces[2], 1),
+		.data_sum = pages_sum(&pieces[2], n),
 	};
 
 	header.header_sum = header_sum(&header);
 	pieces[0] = (struct iovec){&header, sizeof(header)};
-	return send_all(channel, pieces, G_N_ELEMENTS(pieces), error);
+	return send_all(channel, pieces, 2 + n, error);
+}
+
+bool channel_send_data(Channel *channel, MessageType type, const void *payload, size_t size,
+		       const void *data, size_t data_size, GError **error)
+{
+	struct iovec piece = {(void *)data, data_size};
+
+	return channel_send_pieces(channel, type, payload, size, &piece, 1, error);
 }
 
 bool channel_send(Channel *channel, MessageType type, const void *payload, size_t size,

@@ -78,6 +78,10 @@ bool channel_send(Channel *channel, MessageType type, const void *payload, size_
  */
 bool channel_send_data(Channel *channel, MessageType type, const void *payload, size_t size,
 		       const void *data, size_t data_size, GError **error);
+/* The same with the pages in `n` pieces, at most CHANNEL_PIECES_MAX, whole pages each. */
+#define CHANNEL_PIECES_MAX 512u
+bool channel_send_pieces(Channel *channel, MessageType type, const void *payload, size_t size,
+			 const struct iovec *data, unsigned n, GError **error);
 
 /*
  * UMBRA_ERROR_INPUT: the peer does not speak this protocol, or a bit is wrong;

@@ -97,7 +97,7 @@ void target_follow(MigrateTarget *target)
 {
 	bool complete = false;
 
-	(void)postcopy_send(target->postcopy, MESSAGE_STARTED, NULL);
+	(void)postcopy_send(target->postcopy, MESSAGE_STARTED, NULL, 0, NULL);
 	for (;;) {
 		GError *why = NULL;
 
@@ -107,7 +107,7 @@ void target_follow(MigrateTarget *target)
 			machine_set_ram(target->given, MACHINE_RAM_HERE, NULL, NULL);
 			postcopy_release(target->postcopy);
 			change(target, MIGRATE_COMPLETED, NULL);
-			(void)postcopy_send(target->postcopy, MESSAGE_COMPLETE, NULL);
+			(void)postcopy_send(target->postcopy, MESSAGE_COMPLETE, NULL, 0, NULL);
 			continue;
 		case POSTCOPY_FAREWELL:
 			target_hang_up(target, 0);

@@ -152,6 +152,16 @@ static Handover hand_over(MigrateSource *source, Watch *watch, GError **error)
 	return result;
 }
 
+static void note_devices(MigrateSource *source, const Message *message)
+{
+	Ready ready = {0};
+
+	(void)message_copy(message, &ready, sizeof(ready), NULL);
+	g_mutex_lock(&source->lock);
+	source->progress.downtime.devices = machine_devices_us(source->machine) + ready.devices_us;
+	g_mutex_unlock(&source->lock);
+}
+
 Handover handover_run(MigrateSource *source, GError **error)
 {
 	MigrateDowntime *downtime = &source->progress.downtime;
@@ -168,5 +178,6 @@ Handover handover_run(MigrateSource *source, GError **error)
 	if (!source_expect(source, MESSAGE_READY, &message, error))
 		return HANDOVER_FAILED;
 	lap(&watch, &downtime->load);
+	note_devices(source, &message);
 	return commit(source, error) ? hand_over(source, &watch, error) : HANDOVER_FAILED;
 }

@@ -43,6 +43,11 @@ typedef struct Join {
 	uint32_t zero;
 } Join;
 
+/* READY. Its account may be missing: it is for people alone. */
+typedef struct Ready {
+	uint64_t devices_us; /* of the load */
+} Ready;
+
 /* GO: shall it run at once, or was it paused by its user? */
 typedef struct Go {
 	uint32_t running;

@@ -13,8 +13,8 @@
 #define RUNS_AT_ONCE 65536u /* of page_runs_send(), 1 MiB */
 
 /*
- * A message in the making. Pages are copied together: the guest may go on writing to
- * its own, and what is summed must be what is sent.
+ * A message in the making. Pages of a guest that runs are copied together: it may go on
+ * writing to its own, and what is summed must be what is sent.
  */
 typedef struct Batch {
 	Channel *channel;
@@ -22,16 +22,41 @@ typedef struct Batch {
 	PageRun runs[RUNS_MAX];
 	unsigned n_runs, data_pages;
 	uint64_t normal, zero;
-	uint8_t data[MESSAGE_DATA_MAX];
+	uint8_t *data; /* NULL: the pages are sent from where they are */
 } Batch;
+G_STATIC_ASSERT(RUNS_MAX <= CHANNEL_PIECES_MAX);
+
+static void batch_free(Batch *batch)
+{
+	g_free(batch->data);
+	g_free(batch);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Batch, batch_free)
+
+static unsigned pieces_of(const Batch *batch, struct iovec *ret_pieces)
+{
+	unsigned n = 0;
+
+	if (batch->data && batch->data_pages > 0)
+		ret_pieces[n++] =
+			(struct iovec){batch->data, (size_t)batch->data_pages * PAGE_SIZE};
+	for (unsigned i = 0; !batch->data && i < batch->n_runs; i++)
+		if (!batch->runs[i].is_zero)
+			ret_pieces[n++] = (struct iovec){batch->space->bytes +
+								 batch->runs[i].first * PAGE_SIZE,
+							 (size_t)batch->runs[i].n * PAGE_SIZE};
+	return n;
+}
 
 static bool flush(Batch *batch, GError **error)
 {
+	struct iovec pieces[RUNS_MAX];
+
 	if (batch->n_runs == 0)
 		return true;
-	bool done = channel_send_data(batch->channel, MESSAGE_RAM, batch->runs,
-				      batch->n_runs * sizeof(batch->runs[0]), batch->data,
-				      (size_t)batch->data_pages * PAGE_SIZE, error);
+	bool done = channel_send_pieces(batch->channel, MESSAGE_RAM, batch->runs,
+					batch->n_runs * sizeof(batch->runs[0]), pieces,
+					pieces_of(batch, pieces), error);
 
 	batch->n_runs = batch->data_pages = 0;
 	return done;
@@ -52,8 +77,10 @@ static bool add(Batch *batch, uint64_t page, bool is_zero, GError **error)
 		batch->zero++;
 		return true;
 	}
-	memcpy(batch->data + (size_t)batch->data_pages++ * PAGE_SIZE,
-	       batch->space->bytes + page * PAGE_SIZE, PAGE_SIZE);
+	if (batch->data)
+		memcpy(batch->data + (size_t)batch->data_pages * PAGE_SIZE,
+		       batch->space->bytes + page * PAGE_SIZE, PAGE_SIZE);
+	batch->data_pages++;
 	batch->normal++;
 	return true;
 }
@@ -87,6 +114,7 @@ static Batch *begin(const PageSender *sender)
 
 	batch->channel = sender->channel;
 	batch->space = &sender->space;
+	batch->data = sender->still ? NULL : g_malloc(MESSAGE_DATA_MAX);
 	batch->n_runs = batch->data_pages = 0;
 	batch->normal = batch->zero = 0;
 	return batch;
@@ -99,7 +127,7 @@ static bool is_stopped(const PageSender *sender)
 
 bool pages_send(const PageSender *sender, GError **error)
 {
-	g_autofree Batch *batch = begin(sender);
+	g_autoptr(Batch) batch = begin(sender);
 	uint64_t pages = sender->space.pages;
 	bool done = true;
 
@@ -118,7 +146,7 @@ bool pages_send(const PageSender *sender, GError **error)
 
 bool pages_send_range(const PageSender *sender, uint64_t first, uint64_t n, GError **error)
 {
-	g_autofree Batch *batch = begin(sender);
+	g_autoptr(Batch) batch = begin(sender);
 	uint64_t end = first + MIN(n, sender->space.pages - first);
 	bool done = true;
 

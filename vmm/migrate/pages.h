@@ -42,6 +42,7 @@ typedef struct PageSender {
 	uint64_t *bitmap;
 	unsigned index, channels; /* only pages of channel `index` of `channels` */
 	const atomic_bool *stop;  /* once true, the rest stays in the bitmap; may be NULL */
+	bool still;		  /* nobody writes to RAM meanwhile: no copies are made */
 	PageCounts *counts;
 } PageSender;
 

@@ -36,6 +36,7 @@ static bool send_range(MigrateSource *source, uint64_t first, uint64_t n, GError
 		.channel = source->channels[0],
 		.space = source->space,
 		.bitmap = source->bitmap,
+		.still = true, /* the guest is there, not here */
 		.counts = &source->counts,
 	};
 	uint64_t before = source->counts.normal + source->counts.zero;

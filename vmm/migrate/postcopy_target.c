@@ -292,10 +292,11 @@ bool postcopy_expect(Postcopy *postcopy, MessageType type, Message *ret_message,
 	return ret_message->type == type;
 }
 
-bool postcopy_send(Postcopy *postcopy, MessageType type, GError **error)
+bool postcopy_send(Postcopy *postcopy, MessageType type, const void *payload, size_t size,
+		   GError **error)
 {
 	g_mutex_lock(&postcopy->sending);
-	bool done = postcopy->channel ? channel_send(postcopy->channel, type, NULL, 0, error)
+	bool done = postcopy->channel ? channel_send(postcopy->channel, type, payload, size, error)
 				      : umbra_fail(error, UMBRA_ERROR_FAILED, "not connected");
 
 	g_mutex_unlock(&postcopy->sending);

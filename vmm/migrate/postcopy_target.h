@@ -36,7 +36,8 @@ bool postcopy_begin(Postcopy *postcopy, Channel *channel, GError **error);
 /* STATE and GO, which come in between. `ret_message` is valid until the next call. */
 bool postcopy_expect(Postcopy *postcopy, MessageType type, Message *ret_message, GError **error);
 /* READY, STARTED, COMPLETE: others may be sending just now. */
-bool postcopy_send(Postcopy *postcopy, MessageType type, GError **error);
+bool postcopy_send(Postcopy *postcopy, MessageType type, const void *payload, size_t size,
+		   GError **error);
 
 /* channel_send_failure(). False: there is no channel yet, or no more. */
 bool postcopy_send_failure(Postcopy *postcopy, const GError *error);

@@ -44,6 +44,7 @@ static bool send_share(MigrateSource *source, unsigned index, const atomic_bool 
 		.index = index,
 		.channels = source->n_channels,
 		.stop = stop,
+		.still = source->held,
 		.counts = &source->counts,
 	};
 

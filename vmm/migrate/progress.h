@@ -46,11 +46,12 @@ typedef struct MigrateParameters {
 
 /* Where the time went while no guest ran, in µs. */
 typedef struct MigrateDowntime {
-	uint64_t stop;	/* vCPUs come to rest */
-	uint64_t pages; /* the last dirty ones */
-	uint64_t state; /* vCPUs and devices, saved and sent */
-	uint64_t load;	/* the target's answer: loaded, read back */
-	uint64_t start; /* handed over, and the target's word that it runs */
+	uint64_t stop;	  /* vCPUs come to rest */
+	uint64_t pages;	  /* the last dirty ones */
+	uint64_t state;	  /* vCPUs and devices, saved and sent */
+	uint64_t load;	  /* the target's answer: loaded, read back */
+	uint64_t devices; /* of both these: saving, loading and reading back devices */
+	uint64_t start;	  /* handed over, and the target's word that it runs */
 	uint64_t total;
 } MigrateDowntime;
 

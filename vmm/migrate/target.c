@@ -122,10 +122,14 @@ static bool expect(MigrateTarget *target, MessageType type, Message *ret_message
 				: channel_expect(target->channels[0], type, ret_message, error);
 }
 
-static bool send(MigrateTarget *target, MessageType type, GError **error)
+static bool send_ready(MigrateTarget *target, GError **error)
 {
-	return target->postcopy ? postcopy_send(target->postcopy, type, error)
-				: channel_send(target->channels[0], type, NULL, 0, error);
+	const Ready ready = {.devices_us = machine_devices_us(target->machine)};
+
+	return target->postcopy ? postcopy_send(target->postcopy, MESSAGE_READY, &ready,
+						sizeof(ready), error)
+				: channel_send(target->channels[0], MESSAGE_READY, &ready,
+					       sizeof(ready), error);
 }
 
 static bool take_state(MigrateTarget *target, GError **error)
@@ -139,7 +143,7 @@ static bool take_state(MigrateTarget *target, GError **error)
 	return state && check_outline(target->outline, state, error) &&
 	       target_check(target, state, error) &&
 	       machine_load(target->machine, state, MACHINE_CLOCK_GOES_ON, error) &&
-	       machine_start(target->machine, true, error) && send(target, MESSAGE_READY, error);
+	       machine_start(target->machine, true, error) && send_ready(target, error);
 }
 
 /* From here on the guest may be ours: see owner.h. */
@@ -155,6 +159,8 @@ static bool take_over(MigrateTarget *target, GError **error)
 		return umbra_fail(error, UMBRA_ERROR_FAILED, "the source took its guest back");
 	if (target->postcopy)
 		target_set_ram(target, target->machine, MACHINE_RAM_COMING);
+	/* It runs as soon as it is let go: see run(). */
+	target->held = machine_hold(target->machine);
 	if (go.running)
 		machine_resume(target->machine);
 	return true;
@@ -234,7 +240,13 @@ static void run(MigrateTarget *target)
 {
 	target->given = g_steal_pointer(&target->machine);
 	target_set_status(target, target->postcopy ? MIGRATE_POSTCOPY_ACTIVE : MIGRATE_COMPLETED);
+	/*
+	 * First the word that it is here, which costs microseconds: where processors are scarce,
+	 * who is to hear it would else wait until the guest has had its turn.
+	 */
 	target->sink.started(target->sink.owner, target->given);
+	if (target->held)
+		machine_release(target->given);
 	if (target->postcopy)
 		target_follow(target);
 	else
@@ -296,7 +308,7 @@ void migrate_target_destroy(MigrateTarget *target)
 		return;
 	/* A guest that has ended needs nothing more: that the source need not wait for. */
 	if (target->given && target->postcopy && machine_has_ended(target->given))
-		(void)postcopy_send(target->postcopy, MESSAGE_COMPLETE, NULL);
+		(void)postcopy_send(target->postcopy, MESSAGE_COMPLETE, NULL, 0, NULL);
 	target_cancel(target);
 	g_thread_join(target->thread);
 	if (target->given && migrate_status_is_postcopy(migrate_target_status(target)))

@@ -28,6 +28,7 @@ struct MigrateTarget {
 	MachineState *outline; /* as announced */
 	Owner *owner;	       /* NULL: not shared with the source */
 	Machine *machine;
+	bool held;	    /* the guest is ours and is let go next */
 	Machine *given;	    /* after it has become the caller's, while its RAM still comes */
 	uint64_t *written;  /* pages, see PageSink */
 	Postcopy *postcopy; /* NULL: all pages come before the start; set under the lock */
