@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`umbra migrate` with post-copy: when it begins, what it says, what Ctrl-C means, how it goes on."""
 
+import re
 import signal
 import socket
 import subprocess
@@ -64,6 +65,8 @@ class Command(MigrationTest):
         self.assertEqual(self.migrate("--start-postcopy").returncode, 0)
         first = process.stdout.readline()
         self.assertRegex(first, rf"\A{RUNS_THERE}\Z")
+        # What the guest does not touch is still to come.
+        self.assertGreater(float(re.search(r"\((\d+\.\d) MiB\)", first)[1]), 1)
         return process
 
 

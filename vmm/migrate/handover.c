@@ -142,7 +142,7 @@ static Handover hand_over(MigrateSource *source, Watch *watch, GError **error)
 	lap(watch, &downtime->start);
 	g_mutex_lock(&source->lock);
 	downtime->total = (uint64_t)(watch->since - source->held_at);
-	if (result == HANDOVER_DONE)
+	if (result == HANDOVER_DONE && !source->later)
 		source->progress.remaining = 0;
 	g_mutex_unlock(&source->lock);
 	if (result != HANDOVER_DONE)
