@@ -25,7 +25,7 @@ class Message:
 
 
 class Fault:
-    """What to do when the `nth` message `name` comes (0 is the first).
+    """What to do when the `nth` message `name` comes (0 is the first). RAM after LATER is PAGES.
 
     cut         the connection ends instead of it
     cut after   … when it has been passed on
@@ -142,6 +142,8 @@ class Proxy:
 
     def is_due(self, message):
         with self.lock:
+            if message.name == "RAM" and "LATER" in self.counts:
+                message.name = "PAGES"
             nth = self.counts.get(message.name, 0)
             self.counts[message.name] = nth + 1
             self.seen.append(message.name)

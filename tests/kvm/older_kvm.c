@@ -21,8 +21,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define LOAD(member) \
-	((struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, member)))
+#define LOAD(member)                                            \
+	((struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, \
+				      offsetof(struct seccomp_data, member)))
 /* Goes on with the next instruction if the loaded word is `value`, else skips `n`. */
 #define UNLESS_SKIP(value, n) ((struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, n))
 #define RETURN(action)	      ((struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action))
