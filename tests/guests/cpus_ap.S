@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the other processors of the guest `cpus` start: in real mode at a copy
+ * Where the other processors of a guest start: in real mode at a copy
  * of ap_trampoline, from there straight to 64-bit mode (paging and protection
- * on in one write). Each says that it is there, and sleeps.
+ * on in one write). Each says that it is there, and sleeps or goes where it is sent.
  */
 #include "start.h"
 
@@ -35,15 +35,30 @@ ap_trampoline_end:
 ap_long:
 	mov	0xfee00020, %eax
 	shr	$24, %eax
+	mov	ap_entry, %rbx
+	mov	ap_stack, %rsp
+	xor	%ebp, %ebp
+	mov	$SELECTOR_DATA, %ecx
+	mov	%ecx, %ss
+	mov	%ecx, %ds
+	mov	%ecx, %es
 	lock bts %eax, ap_seen
 	lock incl ap_count
+	test	%rbx, %rbx
+	jz	1f
+	sub	$8, %rsp		/* as after a call */
+	jmp	*%rbx
 1:	cli
 	hlt
 	jmp	1b
 
 	.section .bss
 	.balign	8
-	.globl	ap_seen, ap_count
+	.globl	ap_seen, ap_count, ap_entry, ap_stack
+ap_entry:
+	.skip	8
+ap_stack:
+	.skip	8
 ap_seen:
 	.skip	32
 ap_count:

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the guests `work` and `cet_deep` have to say, reckoned by other code than theirs:
- * no SSE, no memory shared between the rounds but one array, no calls through pointers.
+ * What the guests `work`, `cet_deep` and `cet_moments` have to say, reckoned by other code than
+ * theirs: no SSE, no memory shared between the rounds but one array, no calls through pointers.
  *
  *	expect work|cet_deep
+ *	expect cet_moments CPUS ROUNDS		one processor after the other
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -65,12 +66,37 @@ static int cet_deep(void)
 	return 0;
 }
 
+#define MOMENTS_DEPTH 24
+#define MOMENTS_SEEDS 8
+
+static int cet_moments(unsigned cpus, unsigned rounds)
+{
+	for (unsigned cpu = 0; cpu < cpus; cpu++) {
+		for (uint64_t round = 1; round < rounds; round++) {
+			uint64_t seed = round * MOMENTS_SEEDS + cpu + DEEP_NEST;
+			uint64_t result =
+				mix(0, MOMENTS_DEPTH, seed) + DEEP_NEST * (DEEP_NEST + 1) / 2;
+
+			printf("cet_moments: cpu %u round %" PRIu64 " result 0x%" PRIx64
+			       " crimes %" PRIu64 "\n",
+			       cpu, round, result, round);
+		}
+		printf("cet_moments: cpu %u cp error 1 cpl 3 after %u rounds, signals some, "
+		       "switches some\n",
+		       cpu, rounds);
+	}
+	puts("cet_moments: done");
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], "work") == 0)
 		return work();
 	if (argc == 2 && strcmp(argv[1], "cet_deep") == 0)
 		return cet_deep();
-	fputs("usage: expect work|cet_deep\n", stderr);
+	if (argc == 4 && strcmp(argv[1], "cet_moments") == 0)
+		return cet_moments((unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]));
+	fputs("usage: expect work|cet_deep | expect cet_moments CPUS ROUNDS\n", stderr);
 	return 2;
 }

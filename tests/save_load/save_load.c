@@ -10,6 +10,7 @@
  * --lines N: the first save comes when the guest has said so many lines.
  * --leave-out: loads a CET register as a fresh vCPU has it, for tests that must then fail.
  */
+#include "leave_out.h"
 #include "machine/machine.h"
 #include "snapshot/state_tree.h"
 
@@ -90,19 +91,6 @@ static GuestMemory *copy_memory(const GuestMemory *memory)
 	return copy;
 }
 
-static void leave_out(MachineState *state, const char *name)
-{
-	unsigned reg = 0;
-
-	while (reg < CET_N_REGS && strcmp(cet_registers[reg].name, name) != 0)
-		reg++;
-	for (unsigned i = 0; reg < CET_N_REGS && i < state->vcpus->len; i++) {
-		VcpuState *vcpu = state->vcpus->pdata[i];
-
-		vcpu->cet.value[reg] = 0;
-	}
-}
-
 /* The paused guest in a machine of its own, by way of the bytes of a state tree. */
 static Machine *move(Machine *machine, const Options *options, const MachineSink *sink)
 {
@@ -121,8 +109,7 @@ static Machine *move(Machine *machine, const Options *options, const MachineSink
 
 	if (!read)
 		die(error);
-	if (options->leave_out)
-		leave_out(read, options->leave_out);
+	leave_out(read, options->leave_out);
 	if (options->say)
 		fprintf(stderr, "saved at rip %#llx, cpl %u, mp-state %u\n",
 			((VcpuState *)read->vcpus->pdata[0])->regs.rip,
