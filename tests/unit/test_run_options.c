@@ -81,6 +81,9 @@ static void test_refused(void)
 		{restore_options_parse, "restore", "a --cmdline x", "--cmdline is not for"},
 		{restore_options_parse, "restore", "a --append x", "--append is not for restore"},
 		{restore_options_parse, "restore", "a --memory 1G", "--memory is not for restore"},
+		{restore_options_parse, "restore", "a --cpu-like x", "--cpu-like is not for"},
+		{run_options_parse, "run", "--incoming unix:x --cpu-like x",
+		 "--cpu-like is not for --incoming"},
 		{restore_options_parse, "restore", "a -p 2", "-p is not for restore: it is in"},
 	};
 

@@ -4,19 +4,15 @@
  * 1 no, 2 the state or the host cannot be told.
  */
 #include "cli/cli.h"
+#include "cli/host_file.h"
 #include "cli/progress.h"
 #include "cli/target.h"
 
 #include "base/error.h"
 #include "inspect/check_view.h"
-#include "inspect/host_text.h"
 #include "kvm/host.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef struct CheckOptions {
 	char *host; /* a file */
@@ -53,41 +49,10 @@ static bool parse(CheckOptions *options, int *argc, char ***argv, GError **error
 			 2, error);
 }
 
-/* All of a file, but never more than a description can have. */
-static bool read_file(const char *path, GString *ret_text, GError **error)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t n = fd < 0 ? -1 : 1;
-	char bytes[16384];
-
-	while (n > 0 && ret_text->len <= HOST_JSON_MAX) {
-		n = read(fd, bytes, sizeof(bytes));
-		if (n > 0)
-			g_string_append_len(ret_text, bytes, n);
-	}
-	int failed = errno;
-
-	if (fd >= 0)
-		close(fd);
-	return n >= 0 || umbra_fail_errno(error, failed, "--host: cannot read %s", path);
-}
-
-static bool read_host(const CheckOptions *options, HostInfo *info, GError **error)
-{
-	g_autoptr(GString) text = g_string_new(NULL);
-
-	if (!read_file(options->host, text, error))
-		return false;
-	if (host_info_from_json(text->str, text->len, info, error))
-		return true;
-	g_prefix_error(error, "--host: %s: ", options->host);
-	return false;
-}
-
 static bool find_host(const CheckOptions *options, HostInfo *info, GError **error)
 {
 	if (options->host)
-		return read_host(options, info, error);
+		return host_file_read("--host", options->host, info, error);
 	host_probe(&(HostPaths){.kvm = options->kvm}, info);
 	return info->access == HOST_KVM_USABLE ||
 	       umbra_fail(error, UMBRA_ERROR_UNSUPPORTED,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* umbra run: options → machine → session. */
 #include "cli/cli.h"
+#include "cli/host_file.h"
 #include "cli/incoming.h"
 #include "cli/run_options.h"
 #include "cli/session.h"
@@ -8,6 +9,13 @@
 static int run(Session *session, RunOptions *options, GError **error)
 {
 	MachineSink sink = session_sink(session);
+	g_auto(HostInfo) like = {0};
+
+	if (options->cpu_like) {
+		if (!host_file_read("--cpu-like", options->cpu_like, &like, error))
+			return EXIT_TROUBLE;
+		options->config.cpu_like = &like;
+	}
 	/*
 	 * The machine is left to the end of the process: while its memory map still
 	 * exists, KVM takes the VM's own memory slots out one by one and waits for a

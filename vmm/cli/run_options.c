@@ -17,6 +17,7 @@ void run_options_finish(RunOptions *options)
 	g_free(options->memory);
 	g_free(options->cpus);
 	g_free(options->cet);
+	g_free(options->cpu_like);
 	g_free(options->file);
 	g_free(options->incoming);
 	g_free(options->tls);
@@ -94,6 +95,7 @@ static bool finish_incoming(RunOptions *options, GError **error)
 		{"--cmdline", options->config.cmdline},
 		{"--memory", options->memory},
 		{"--cpus", options->cpus},
+		{"--cpu-like", options->cpu_like},
 	};
 
 	for (size_t i = 0; i < G_N_ELEMENTS(not_here); i++)
@@ -127,6 +129,10 @@ bool run_options_parse(RunOptions *options, int argc, char **argv, GError **erro
 		{"memory", 'm', 0, G_OPTION_ARG_STRING, &options->memory,
 		 "RAM, 64M to 4T (default 512M)", "SIZE"},
 		{"cpus", 'p', 0, G_OPTION_ARG_STRING, &options->cpus, "vCPUs (default 1)", "N"},
+		{"cpu-like", 0, 0, G_OPTION_ARG_FILENAME, &options->cpu_like,
+		 "show the guest only what another host has, too: what `umbra host --json` said "
+		 "there",
+		 "FILE"},
 		{"incoming", 0, 0, G_OPTION_ARG_STRING, &options->incoming,
 		 "boot nothing: wait for a guest that `umbra migrate` sends", "URI"},
 		{"allow-remote", 0, 0, G_OPTION_ARG_NONE, &options->allow_remote,
@@ -193,6 +199,7 @@ bool restore_options_parse(RunOptions *options, int argc, char **argv, GError **
 		IN_FILE("append", 0),
 		IN_FILE("memory", 'm'),
 		IN_FILE("cpus", 'p'),
+		IN_FILE("cpu-like", 0),
 		{0},
 	};
 

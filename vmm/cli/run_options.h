@@ -11,6 +11,7 @@
 
 typedef struct RunOptions {
 	char *memory, *cpus, *cet; /* as typed */
+	char *cpu_like;		   /* run: a file */
 	char *file;		   /* restore: the snapshot */
 	char *incoming, *tls;	   /* run: where a guest comes from, or NULL */
 	char *patience_text;	   /* as typed */

@@ -100,8 +100,8 @@ bool machine_load_devices(Machine *machine, const MachineState *state, GError **
  * processors.c: creates the vCPUs with CPUID, MSRs and the first one's entry state. `like`:
  * NULL, or the machine whose CPUID they shall have.
  */
-bool machine_add_vcpus(Machine *machine, unsigned cpus, CetPolicy cet, const MachineState *like,
-		       GError **error);
+bool machine_add_vcpus(Machine *machine, unsigned cpus, const MachineConfig *config,
+		       const MachineState *like, GError **error);
 size_t machine_cpuid_size(const struct kvm_cpuid2 *cpuid); /* bytes */
 void machine_remove_vcpus(Machine *machine);
 bool machine_set_entry(Machine *machine, GError **error);

@@ -107,7 +107,7 @@ Machine *machine_create(const MachineConfig *config, const MachineSink *sink, GE
 	if (!create_vm(machine, error))
 		return NULL;
 	machine_add_devices(machine);
-	if (!machine_add_vcpus(machine, config->cpus, config->cet, NULL, error) ||
+	if (!machine_add_vcpus(machine, config->cpus, config, NULL, error) ||
 	    !machine_set_entry(machine, error))
 		return NULL;
 	return g_steal_pointer(&machine);
@@ -133,7 +133,7 @@ static Machine *create_like(const MachineState *outline, const MachineConfig *co
 	if (!create_vm(machine, error))
 		return NULL;
 	machine_add_devices(machine);
-	if (!machine_add_vcpus(machine, cpus, config->cet, outline, error))
+	if (!machine_add_vcpus(machine, cpus, config, outline, error))
 		return NULL;
 	machine->boot.via = "restored";
 	return g_steal_pointer(&machine);

@@ -11,6 +11,7 @@
 #include "dev/serial.h"
 #include "kvm/kvm.h"
 #include "machine/clock.h"
+#include "state/host_info.h"
 #include "state/machine_state.h"
 #include "state/vcpu_view.h"
 
@@ -26,9 +27,10 @@ typedef struct MachineConfig {
 	uint64_t memory; /* bytes */
 	unsigned cpus;	 /* 1 to LAYOUT_CPUS_MAX */
 	CetPolicy cet;
-	const char *kernel;  /* path */
-	const char *initrd;  /* path or NULL */
-	const char *cmdline; /* "" for none */
+	const HostInfo *cpu_like; /* the guest sees what that host has, too; NULL: all there is */
+	const char *kernel;	  /* path */
+	const char *initrd;	  /* path or NULL */
+	const char *cmdline;	  /* "" for none */
 } MachineConfig;
 
 typedef enum MachineEndKind {

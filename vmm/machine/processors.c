@@ -6,6 +6,7 @@
 #include "cet/cpuid.h"
 #include "kvm/cpuid.h"
 #include "kvm/kvm_state.h"
+#include "state/cpu_common.h"
 
 enum {
 	MSR_IA32_MISC_ENABLE = 0x1a0,
@@ -23,15 +24,17 @@ static const struct kvm_msr_entry firmware_msrs[] = {
 };
 
 /* What the host offers, as the policy lets the guest see it. */
-static bool apply_cet_policy(struct kvm_cpuid2 *cpuid, CetPolicy policy, GError **error)
+static bool apply_cet_policy(struct kvm_cpuid2 *cpuid, CetPolicy policy, bool narrowed,
+			     GError **error)
 {
 	uint32_t offered = cet_cpuid_features(cpuid).features;
 	bool shstk = offered & CET_FEATURE_SHSTK, ibt = offered & CET_FEATURE_IBT;
 
 	if (policy == CET_POLICY_ON && !(shstk && ibt))
 		return umbra_fail(error, UMBRA_ERROR_UNSUPPORTED,
-				  "--cet on: this host's KVM offers its guests no %s%s%s "
+				  "--cet on: this host's KVM%s offers its guests no %s%s%s "
 				  "(`umbra host` says why)",
+				  narrowed ? ", or that of --cpu-like," : "",
 				  shstk ? "" : "shadow stacks (SHSTK)",
 				  shstk || ibt ? "" : " and no ",
 				  ibt ? "" : "indirect branch tracking (IBT)");
@@ -102,7 +105,7 @@ static bool check_cet_wish(const MachineState *like, CetPolicy policy, GError **
 }
 
 /* The guest's CPUID: made of what the host supports, or as the guest has it already. */
-static struct kvm_cpuid2 *choose_cpuid(Machine *machine, unsigned cpus, CetPolicy cet,
+static struct kvm_cpuid2 *choose_cpuid(Machine *machine, unsigned cpus, const MachineConfig *config,
 				       const MachineState *like, GError **error)
 {
 	g_autofree struct kvm_cpuid2 *cpuid = kvm_system_cpuid(&machine->system, error);
@@ -111,13 +114,18 @@ static struct kvm_cpuid2 *choose_cpuid(Machine *machine, unsigned cpus, CetPolic
 		return NULL;
 	machine->host_cpu = cet_cpuid_features(cpuid);
 	if (like) {
-		if (!check_cet_wish(like, cet, error))
+		if (!check_cet_wish(like, config->cet, error))
 			return NULL;
 		return g_memdup2(like->cpuid, machine_cpuid_size(like->cpuid));
 	}
-	if (!apply_cet_policy(cpuid, cet, error))
+	cpuid = cpuid_for_machine(g_steal_pointer(&cpuid), &machine->system, cpus);
+	if (config->cpu_like && !cpu_common_narrow(cpuid, config->cpu_like, error)) {
+		g_prefix_error(error, "--cpu-like: ");
 		return NULL;
-	return cpuid_for_machine(g_steal_pointer(&cpuid), &machine->system, cpus);
+	}
+	if (!apply_cet_policy(cpuid, config->cet, config->cpu_like, error))
+		return NULL;
+	return g_steal_pointer(&cpuid);
 }
 
 /* What the CPUID of a host does not tell of its KVM. */
@@ -130,10 +138,10 @@ static bool ask_traits(Machine *machine, GError **error)
 	       umbra_fail_errno(error, -failed, "cannot find out what KVM takes in s_cet");
 }
 
-bool machine_add_vcpus(Machine *machine, unsigned cpus, CetPolicy cet, const MachineState *like,
-		       GError **error)
+bool machine_add_vcpus(Machine *machine, unsigned cpus, const MachineConfig *config,
+		       const MachineState *like, GError **error)
 {
-	machine->cpuid = choose_cpuid(machine, cpus, cet, like, error);
+	machine->cpuid = choose_cpuid(machine, cpus, config, like, error);
 	if (!machine->cpuid || !check_address_width(machine->cpuid, machine->memory, error))
 		return false;
 	machine->guest_cpu = cet_cpuid_features(machine->cpuid);

@@ -30,6 +30,12 @@ static const MsrRange left_out[] = {
 	{0xc0000302, 0xc0000303, "commands (PERF_CNTR_GLOBAL_STATUS_CLR, _SET): read as zero"},
 };
 
+/*
+ * What VMX could do, as KVM has it even for guests without: those read none of it, and
+ * hosts without nesting have none (arch/x86/kvm/vmx/vmx.c, vmx_get_msr()).
+ */
+static const MsrRange vmx_capabilities = {0x480, 0x491, "the guest has no VMX"};
+
 const char *stage_msrs_left_out(uint32_t index)
 {
 	const MsrRange *range = msr_range_find(left_out, G_N_ELEMENTS(left_out), index);
@@ -43,14 +49,16 @@ static struct kvm_msr_entry *entries_of(const GArray *msrs)
 }
 
 /* What a save asks for; `*ret_listed` of them are from KVM's list. */
-static GArray *all_msrs(const GArray *list, guint *ret_listed)
+static GArray *all_msrs(const Transfer *transfer, guint *ret_listed)
 {
+	const GArray *list = transfer->msrs;
 	GArray *msrs = g_array_sized_new(FALSE, TRUE, sizeof(struct kvm_msr_entry), list->len);
 
 	for (guint i = 0; i < list->len; i++) {
 		struct kvm_msr_entry entry = {.index = g_array_index(list, uint32_t, i)};
 
-		if (!stage_msrs_left_out(entry.index))
+		if (!stage_msrs_left_out(entry.index) &&
+		    (transfer->vmx || !msr_range_find(&vmx_capabilities, 1, entry.index)))
 			g_array_append_val(msrs, entry);
 	}
 	*ret_listed = msrs->len;
@@ -82,7 +90,7 @@ static bool read_each(const KvmVcpu *vcpu, GArray *msrs, GError **error)
 static bool save_all(Transfer *transfer, KvmVcpu *vcpu, GArray *ret_msrs, GError **error)
 {
 	guint listed;
-	g_autoptr(GArray) msrs = all_msrs(transfer->msrs, &listed);
+	g_autoptr(GArray) msrs = all_msrs(transfer, &listed);
 
 	if (!read_each(vcpu, msrs, error))
 		return false;

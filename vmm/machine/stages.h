@@ -17,6 +17,7 @@ typedef struct Transfer {
 	const KvmSystem *system;
 	ClockMoment moment;
 	GArray *msrs;		 /* of uint32_t: KVM_GET_MSR_INDEX_LIST */
+	bool vmx;		 /* the guest was shown VMX */
 	uint32_t cet;		 /* the CET registers that this guest has, as CetState.has */
 	CetJudge judge;		 /* of values to load */
 	size_t xsave_size;	 /* bytes */

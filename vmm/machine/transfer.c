@@ -9,6 +9,7 @@
 #include "kvm/kvm_state.h"
 #include "machine/stages.h"
 #include "state/compare.h"
+#include "state/cpu_features.h"
 
 #include <string.h>
 #include <sys/utsname.h>
@@ -33,8 +34,11 @@ static bool find_cet(const Machine *machine, uint32_t *ret_set, GError **error)
 
 static bool begin(Transfer *transfer, const Machine *machine, GError **error)
 {
+	const CpuidWord vmx = {0x1, 0, CPUID_ECX};
+
 	*transfer = (Transfer){
 		.system = &machine->system,
+		.vmx = cpuid_word(machine->cpuid, &vmx) & 1u << 5,
 		.xsave_size = kvm_system_xsave_size(&machine->system),
 		.event_flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
 			       KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM,

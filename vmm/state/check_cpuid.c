@@ -10,19 +10,6 @@
 
 #include <string.h>
 
-#define TSC_DEADLINE (1u << 24) /* CPUID 1 ECX */
-
-/* KVM serves this one and need not list it: it has a capability for it. */
-static uint32_t offered_word(const HostInfo *host, const CpuidWord *at)
-{
-	uint32_t word = cpuid_word(host->cpuid, at);
-
-	if (at->function == 0x1 && at->reg == CPUID_ECX &&
-	    host_info_capability(host, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
-		word |= TSC_DEADLINE;
-	return word;
-}
-
 /* "(avx2, smep) ", or "" if none of the bits has a name. */
 static char *names_of(const CpuFeatureWord *word, uint32_t bits)
 {
@@ -40,7 +27,7 @@ static char *names_of(const CpuFeatureWord *word, uint32_t bits)
 static void check_features(Check *check, const CpuFeatureWord *word)
 {
 	uint32_t shown = cpuid_word(check->state->cpuid, &word->at);
-	uint32_t lost = shown & ~offered_word(check->host, &word->at) & ~word->ignored;
+	uint32_t lost = shown & ~cpuid_word_offered(check->host, &word->at) & ~word->ignored;
 
 	if (!lost)
 		return;
@@ -56,59 +43,28 @@ static void check_features(Check *check, const CpuFeatureWord *word)
 		   names);
 }
 
-/* Parts of a word that are numbers: the more the better. */
-static const struct {
-	CpuidWord at;
-	unsigned low, width;
-	const char *about;
-} numbers[] = {
-	{{0x80000008, 0, CPUID_EAX}, 0, 8, "the number of physical address bits"},
-	{{0xa, 0, CPUID_EAX}, 0, 8, "the version of performance monitoring"},
-	{{0xa, 0, CPUID_EAX}, 8, 8, "the number of performance counters"},
-	{{0xa, 0, CPUID_EDX}, 0, 5, "the number of fixed performance counters"},
-	{{0x80000022, 0, CPUID_EBX}, 0, 4, "the number of performance counters"},
-	{{0x24, 0, CPUID_EBX}, 0, 8, "the version of AVX10"},
-};
-
 static void check_numbers(Check *check)
 {
-	for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++) {
-		uint32_t mask = (1u << numbers[i].width) - 1;
-		uint32_t shown = cpuid_word(check->state->cpuid, &numbers[i].at);
-		uint32_t offered = cpuid_word(check->host->cpuid, &numbers[i].at);
-		uint32_t mine = shown >> numbers[i].low & mask,
-			 here = offered >> numbers[i].low & mask;
+	for (size_t i = 0; i < CPU_NUMBERS; i++) {
+		uint32_t mask = (1u << cpu_numbers[i].width) - 1;
+		uint32_t shown = cpuid_word(check->state->cpuid, &cpu_numbers[i].at);
+		uint32_t offered = cpuid_word(check->host->cpuid, &cpu_numbers[i].at);
+		uint32_t mine = shown >> cpu_numbers[i].low & mask,
+			 here = offered >> cpu_numbers[i].low & mask;
 
 		if (mine <= here)
 			continue;
-		g_autofree char *what = cpuid_word_name(&numbers[i].at);
+		g_autofree char *what = cpuid_word_name(&cpu_numbers[i].at);
 
 		check_addf(check,
 			   &(Finding){.vcpu = CHECK_MACHINE,
 				      .value = shown,
-				      .bits = (uint64_t)mask << numbers[i].low,
+				      .bits = (uint64_t)mask << cpu_numbers[i].low,
 				      .kvm = REG_ACCEPTS,
 				      .remedy = check_remedy_choose},
 			   what, "are %s: the guest was shown %u, and this host has %u",
-			   numbers[i].about, mine, here);
+			   cpu_numbers[i].about, mine, here);
 	}
-}
-
-/* Twelve letters in EBX, EDX, ECX of leaf 0. */
-static void vendor_of(const struct kvm_cpuid2 *cpuid, char ret_vendor[13])
-{
-	const CpuidRegister order[] = {CPUID_EBX, CPUID_EDX, CPUID_ECX};
-
-	for (unsigned i = 0; i < G_N_ELEMENTS(order); i++) {
-		uint32_t word = cpuid_word(cpuid, &(CpuidWord){0, 0, order[i]});
-
-		memcpy(ret_vendor + i * sizeof(word), &word, sizeof(word));
-	}
-	ret_vendor[12] = '\0';
-	/* A state may hold anything, and what is printed shall be readable. */
-	for (unsigned i = 0; i < 12; i++)
-		if (!g_ascii_isgraph(ret_vendor[i]))
-			ret_vendor[i] = '?';
 }
 
 static void check_vendor(Check *check)
@@ -116,8 +72,8 @@ static void check_vendor(Check *check)
 	const CpuidWord first = {0, 0, CPUID_EBX};
 	char shown[13], here[13];
 
-	vendor_of(check->state->cpuid, shown);
-	vendor_of(check->host->cpuid, here);
+	cpuid_vendor(check->state->cpuid, shown);
+	cpuid_vendor(check->host->cpuid, here);
 	if (strcmp(shown, here) == 0)
 		return;
 	check_addf(check,
@@ -152,23 +108,11 @@ static void check_component(Check *check, unsigned component, CpuidRegister reg,
 		   about, component, here);
 }
 
-static uint64_t user_components(const struct kvm_cpuid2 *cpuid)
-{
-	return (uint64_t)cpuid_word(cpuid, &(CpuidWord){0xd, 0, CPUID_EDX}) << 32 |
-	       cpuid_word(cpuid, &(CpuidWord){0xd, 0, CPUID_EAX});
-}
-
-static uint64_t supervisor_components(const struct kvm_cpuid2 *cpuid)
-{
-	return (uint64_t)cpuid_word(cpuid, &(CpuidWord){0xd, 1, CPUID_EDX}) << 32 |
-	       cpuid_word(cpuid, &(CpuidWord){0xd, 1, CPUID_ECX});
-}
-
 static void check_layout(Check *check)
 {
 	const struct kvm_cpuid2 *guest = check->state->cpuid, *host = check->host->cpuid;
-	uint64_t user = user_components(guest) & user_components(host);
-	uint64_t all = user | (supervisor_components(guest) & supervisor_components(host));
+	uint64_t user = cpuid_user_states(guest) & cpuid_user_states(host);
+	uint64_t all = user | (cpuid_supervisor_states(guest) & cpuid_supervisor_states(host));
 
 	/* x87 and SSE are where they always were, and bit 63 is no component. */
 	for (unsigned i = 2; i < 63; i++) {

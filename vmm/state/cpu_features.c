@@ -3,9 +3,10 @@
 
 #include "cet/cpuid.h"
 
-#include <glib.h>
+#include <string.h>
 
-#define BIT(n) (1u << (n))
+#define BIT(n)	     (1u << (n))
+#define TSC_DEADLINE BIT(24) /* CPUID 1 ECX */
 
 const CpuFeatureWord cpu_feature_words[CPU_FEATURE_WORDS] = {
 	/* MONITOR and OSXSAVE change with the guest's MSRs and CR4; HYPERVISOR is the VMM's word.
@@ -232,6 +233,15 @@ const CpuFeatureWord cpu_feature_words[CPU_FEATURE_WORDS] = {
 	  "kvm_migration_control", [24] = "kvmclock_stable"}},
 };
 
+const CpuNumber cpu_numbers[CPU_NUMBERS] = {
+	{{0x80000008, 0, CPUID_EAX}, 0, 8, "the number of physical address bits"},
+	{{0xa, 0, CPUID_EAX}, 0, 8, "the version of performance monitoring"},
+	{{0xa, 0, CPUID_EAX}, 8, 8, "the number of performance counters"},
+	{{0xa, 0, CPUID_EDX}, 0, 5, "the number of fixed performance counters"},
+	{{0x80000022, 0, CPUID_EBX}, 0, 4, "the number of performance counters"},
+	{{0x24, 0, CPUID_EBX}, 0, 8, "the version of AVX10"},
+};
+
 uint32_t cpuid_word(const struct kvm_cpuid2 *cpuid, const CpuidWord *at)
 {
 	const struct kvm_cpuid_entry2 *leaf = cet_cpuid_find(cpuid, at->function, at->index);
@@ -248,6 +258,46 @@ uint32_t cpuid_word(const struct kvm_cpuid2 *cpuid, const CpuidWord *at)
 	default:
 		return leaf->edx;
 	}
+}
+
+/* KVM serves this one and need not list it: it has a capability for it. */
+uint32_t cpuid_word_offered(const HostInfo *host, const CpuidWord *at)
+{
+	uint32_t word = cpuid_word(host->cpuid, at);
+
+	if (at->function == 0x1 && at->reg == CPUID_ECX &&
+	    host_info_capability(host, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
+		word |= TSC_DEADLINE;
+	return word;
+}
+
+/* Twelve letters in EBX, EDX, ECX of leaf 0. */
+void cpuid_vendor(const struct kvm_cpuid2 *cpuid, char ret_vendor[13])
+{
+	const CpuidRegister order[] = {CPUID_EBX, CPUID_EDX, CPUID_ECX};
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(order); i++) {
+		uint32_t word = cpuid_word(cpuid, &(CpuidWord){0, 0, order[i]});
+
+		memcpy(ret_vendor + i * sizeof(word), &word, sizeof(word));
+	}
+	ret_vendor[12] = '\0';
+	/* A state may hold anything, and what is printed shall be readable. */
+	for (unsigned i = 0; i < 12; i++)
+		if (!g_ascii_isgraph(ret_vendor[i]))
+			ret_vendor[i] = '?';
+}
+
+uint64_t cpuid_user_states(const struct kvm_cpuid2 *cpuid)
+{
+	return (uint64_t)cpuid_word(cpuid, &(CpuidWord){0xd, 0, CPUID_EDX}) << 32 |
+	       cpuid_word(cpuid, &(CpuidWord){0xd, 0, CPUID_EAX});
+}
+
+uint64_t cpuid_supervisor_states(const struct kvm_cpuid2 *cpuid)
+{
+	return (uint64_t)cpuid_word(cpuid, &(CpuidWord){0xd, 1, CPUID_EDX}) << 32 |
+	       cpuid_word(cpuid, &(CpuidWord){0xd, 1, CPUID_ECX});
 }
 
 /* The leaves with subleaves, as manuals write them: "7.0"; others have a number only. */
