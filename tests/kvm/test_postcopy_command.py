@@ -118,7 +118,8 @@ class Breaks(Command):
         for _ in range(2):
             self.proxy.cut()
             self.assert_ends(process, RESUME, "", r"umbra: [^\n]*resume the migration: [^\n]* "
-                             rf"\(umbra migrate {self.from_.name} unix:[^\n]* --resume\)\n")
+                             # Its path has a space.
+                             rf"\(umbra migrate {self.from_.name} 'unix:[^\n]*' --resume\)\n")
             self.assert_broken(self.migrate("unix:/nowhere", "--resume"))
             process = self.start("unix:" + self.proxied, "--resume")
             self.assertRegex(process.stdout.readline(),

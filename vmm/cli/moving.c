@@ -115,6 +115,24 @@ static void end_source(Client *client)
 		client_wait_end(client, NULL);
 }
 
+/* As a shell wants it, but plain words stay plain. */
+static char *quoted(const char *word)
+{
+	bool plain = strcspn(word, " \t\n'\"\\$`&;|<>()*?[]#~!{}") == strlen(word);
+
+	return plain ? g_strdup(word) : g_shell_quote(word);
+}
+
+/* With a command to be copied. */
+static int broken(const Moving *moving, json_object *info)
+{
+	g_autofree char *guest = quoted(moving->guest), *uri = quoted(moving->uri);
+
+	cli_trouble("%s: %s (umbra migrate %s %s --resume)", moving->guest,
+		    follow_text(info, "error-desc"), guest, uri);
+	return EXIT_RESUME;
+}
+
 static int failed(const Moving *moving, json_object *last, json_object *info)
 {
 	cli_trouble("%s: %s", moving->guest, follow_text(last, "error"));
@@ -143,11 +161,8 @@ int moving_follow(Moving *moving, Client *client, int interrupt_fd, GError **err
 			       "it is not known how the migration of %s ended: ", moving->guest);
 		return EXIT_TROUBLE;
 	}
-	if (strcmp(status, "active") == 0) {
-		cli_trouble("%s: %s (umbra migrate %s %s --resume)", moving->guest,
-			    follow_text(info, "error-desc"), moving->guest, moving->uri);
-		return EXIT_RESUME;
-	}
+	if (strcmp(status, "active") == 0)
+		return broken(moving, info);
 	if (strcmp(status, "cancelled") == 0)
 		return cli_trouble("%s stays here: the migration was cancelled", moving->guest);
 	if (strcmp(status, "completed") != 0)
