@@ -119,10 +119,12 @@ class Check(Files):
         for name, expected in (("bad.json", "kernel is missing"), ("long.json", "more than 262144"),
                                ("full.snap", "no description of a host"), (".", "Is a directory"),
                                ("/dev/zero", "more than 262144"), ("absent", "No such file")):
-            said = self.trouble("check", "full.snap", "--host", name)
-            self.assertTrue(said.startswith("--host: "), said)
-            self.assertIn(expected, said)
-            self.assertIn(name, said)
+            for option, words in (("--host", ("check", "full.snap")),
+                                  ("--cpu-like", ("run", "--kernel", "absent"))):
+                said = self.trouble(*words, option, name)
+                self.assertTrue(said.startswith(f"{option}: "), said)
+                self.assertIn(expected, said)
+                self.assertIn(name, said)
 
     def test_damaged_ram(self):
         content = bytearray((self.folder / "full.snap").read_bytes())

@@ -93,6 +93,7 @@ static void test_same_host(void)
 	g_autofree struct kvm_cpuid2 *before = example_cpuid();
 
 	example_leaf(pair.other.cpuid, 7, 0)->ebx = UINT32_MAX;
+	example_leaf(pair.other.cpuid, 1, 0)->ecx |= 1u << 5;
 	example_leaf(before, 1, 0)->ecx &= ~(1u << 5);
 	example_leaf(pair.state->cpuid, 1, 0)->ecx |= 1u << 5;
 	narrow(&pair);
