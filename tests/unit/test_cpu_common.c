@@ -56,9 +56,12 @@ static uint32_t *word_of(struct kvm_cpuid2 *cpuid, const CpuidWord *at)
 {
 	struct kvm_cpuid_entry2 *leaf =
 		(struct kvm_cpuid_entry2 *)cet_cpuid_find(cpuid, at->function, at->index);
+
+	if (!leaf)
+		return NULL;
 	uint32_t *const words[] = {&leaf->eax, &leaf->ebx, &leaf->ecx, &leaf->edx};
 
-	return leaf ? words[at->reg] : NULL;
+	return words[at->reg];
 }
 
 /* Each feature that the guest has, lacking there by itself. */
