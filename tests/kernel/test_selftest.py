@@ -41,8 +41,11 @@ class Selftest(unittest.TestCase):
 
     @classmethod
     def make(cls, *words):
+        # The selftests' rules are others under another make, such as that of `make check-kernel`.
+        alone = {name: value for name, value in os.environ.items()
+                 if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
         done = subprocess.run(["make", "-s", f"-j{len(os.sched_getaffinity(0))}", *words], cwd=cls.tree,
-                              capture_output=True, text=True, check=False)
+                              env=alone, capture_output=True, text=True, check=False)
         if done.returncode:
             raise AssertionError(f"make {' '.join(words)}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
