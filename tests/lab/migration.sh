@@ -26,7 +26,7 @@ await() {
 }
 
 umbra run --kernel /lab/vmlinuz --initrd /lab/initrd --memory 192M --cpus 2 --cet on --name g0 \
-	--cmdline "$kernel_words -- shstk_endure 96 $((2 * moves + 4))" \
+	--cmdline "$kernel_words -- sh -c \"shstk_endure 96 $((2 * moves + 4)) || dmesg | tail -5\"" \
 	</dev/null >/tmp/g0 2>&1 &
 pid=$!
 await "pass 1" /tmp/g0 $pid || cat /tmp/g0
