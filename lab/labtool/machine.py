@@ -21,7 +21,7 @@ BOOT_SECONDS = 400  # a quiet host takes half a minute
 SAVE_SECONDS = 120
 SAVED_MACHINES = 8  # 200 MB each; the ones unused longest go first
 
-# nopku: the emulator's XRSTOR misplaces CET_U while PKRU is enabled.
+# nopku: the emulator's XRSTOR, unrepaired, misplaces CET_U while PKRU is enabled.
 # reboot=t, panic=-1: a reset ends the emulator at once instead of booting again.
 COMMAND_LINE = ("console=ttyS0,115200 panic=-1 reboot=t nokaslr nopku cryptomgr.notests "
                 "mitigations=off tsc=reliable no_timer_check")

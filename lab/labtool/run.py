@@ -263,6 +263,13 @@ def _note_trouble(log, say):
             f"{lines[0].strip()}")
 
 
+def _note_emulator(output, say):
+    """What the emulator's shim could not do."""
+    for line in output.read_text(errors="replace").splitlines():
+        if line.startswith("lab: "):
+            say(line.removeprefix("lab: "))
+
+
 def _conclude(report, options, say):
     """Say what there is to say about a run that came to its end; its exit status."""
     if options.dmesg:
@@ -292,6 +299,7 @@ def _run(options, say, progress):
         finally:
             if process:
                 process.stop()
+                _note_emulator(directory / "emulator.out", say)
             if not report.done and options.dmesg and console.path.exists():
                 shutil.copyfile(console.path, options.dmesg)
 
