@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 import harness
@@ -333,6 +334,21 @@ class TakesLong(SnapshotTest):
         self.client = other
         self.assertEqual(self.last_event()["status"], "completed")
         self.assert_restores()
+
+
+class TakesLongInMemory(TakesLong):
+    """The same where files get huge pages."""
+
+    def setUp(self):
+        kind = subprocess.run(["stat", "-f", "-c", "%T", "/dev/shm"], capture_output=True, text=True,
+                              check=False).stdout.strip()
+        if kind != "tmpfs":
+            self.skipTest("/dev/shm is no tmpfs here")
+        before, tempfile.tempdir = tempfile.tempdir, "/dev/shm"
+        try:
+            super().setUp()
+        finally:
+            tempfile.tempdir = before
 
 
 class FakeGuest:

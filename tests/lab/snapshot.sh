@@ -40,6 +40,7 @@ moves() {
 	first=$!
 	await "pass 2" "/tmp/$1.first" $first
 	section "$1-full" umbra snapshot "$1" "/tmp/$1.full"
+	section "$1-huge" grep ShmemHugePages /proc/meminfo
 	await "pass 4" "/tmp/$1.first" $first
 	section "$1-since" umbra snapshot "$1" "/tmp/$1.snap" --since "/tmp/$1.full" --no-track
 	kill -9 $first

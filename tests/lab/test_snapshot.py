@@ -79,6 +79,11 @@ class Snapshot(unittest.TestCase):
         self.assertIn(int(first), range(3, PASSES + 1))
         self.assert_comes_to_its_end(text, int(first))
 
+    def test_full_blocks_are_huge_pages_of_the_file(self):
+        """The machine's /tmp is a tmpfs, mounted without any of its own."""
+        kib, = re.findall(r"^ShmemHugePages: +(\d+) kB$", self.section("one-huge"), re.M)
+        self.assertGreater(int(kib), 0)
+
     def test_cet_cannot_be_taken_away(self):
         text = self.section("off", 1)
         self.assertIn("umbra: --cet off: the guest has seen SHSTK and IBT in CPUID", text)

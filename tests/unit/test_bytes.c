@@ -40,11 +40,28 @@ static void test_zero_sees_each_byte(void)
 	}
 }
 
+static void test_copy_takes_each_byte(void)
+{
+	static uint8_t from[3 * 4096] __attribute__((aligned(4096)));
+	static uint8_t to[sizeof(from)] __attribute__((aligned(4096)));
+
+	for (size_t i = 0; i < sizeof(from); i++)
+		from[i] = (uint8_t)(i * 251 + i / 256 + 1);
+	for (size_t size = 0; size <= sizeof(from) - 128; size += 128) {
+		memset(to, 0xa5, sizeof(to));
+		bytes_copy(to, from, size);
+		g_assert_cmpmem(to, size, from, size);
+		for (size_t i = size; i < sizeof(to); i++)
+			g_assert_cmphex(to[i], ==, 0xa5);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/bytes/checksum/xxh3", test_checksum_is_xxh3);
 	g_test_add_func("/bytes/checksum/each-byte", test_checksum_sees_each_byte);
 	g_test_add_func("/bytes/zero/each-byte", test_zero_sees_each_byte);
+	g_test_add_func("/bytes/copy/each-byte", test_copy_takes_each_byte);
 	return g_test_run();
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * A snapshot that cannot be finished leaves the older file as it was, and nothing else.
- * The program is linked so that openat() can be told to know no files without a name.
  */
+#include "no_tmpfile.h"
 #include "snapshot_fixture.h"
 
 #include "base/error.h"
@@ -11,34 +11,12 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #define OLDER "what was there before"
-
-static bool no_tmpfile;
-
-/* <fcntl.h> makes openat() this one where file offsets have 64 bits: meson.build wraps it. */
-int __real_openat64(int folder, const char *path, int flags, mode_t mode);
-int __wrap_openat64(int folder, const char *path, int flags, ...);
-
-int __wrap_openat64(int folder, const char *path, int flags, ...)
-{
-	va_list args;
-	mode_t mode;
-
-	va_start(args, flags);
-	mode = va_arg(args, mode_t);
-	va_end(args);
-	if (no_tmpfile && (flags & O_TMPFILE) == O_TMPFILE) {
-		errno = EOPNOTSUPP;
-		return -1;
-	}
-	return __real_openat64(folder, path, flags, mode);
-}
 
 static void assert_older(const SnapshotFixture *fixture)
 {

@@ -10,14 +10,15 @@
 
 #ifdef __AVX2__
 #define NAME(name) name##_avx2
-typedef long long Vector __attribute__((vector_size(32)));
+typedef long long Vector __attribute__((vector_size(32), may_alias));
 #else
 #define NAME(name) name##_plain
-typedef long long Vector __attribute__((vector_size(16)));
+typedef long long Vector __attribute__((vector_size(16), may_alias));
 #endif
 
 uint64_t NAME(checksum)(const void *data, size_t size, uint64_t seed);
 bool NAME(are_zero)(const void *data, size_t size);
+void NAME(copy)(void *to, const void *from, size_t size);
 
 uint64_t NAME(checksum)(const void *data, size_t size, uint64_t seed)
 {
@@ -53,10 +54,26 @@ bool NAME(are_zero)(const void *data, size_t size)
 	return true;
 }
 
+/* Four are read before one is written, or a compiler would make a memcpy() of it. */
+void NAME(copy)(void *to, const void *from, size_t size)
+{
+	const Vector *at = from, *end = at + size / sizeof(*at);
+
+	for (Vector *out = to; at < end; at += 4, out += 4) {
+		Vector a = at[0], b = at[1], c = at[2], d = at[3];
+
+		out[0] = a;
+		out[1] = b;
+		out[2] = c;
+		out[3] = d;
+	}
+}
+
 #ifndef __AVX2__
 
 uint64_t checksum_avx2(const void *data, size_t size, uint64_t seed);
 bool are_zero_avx2(const void *data, size_t size);
+void copy_avx2(void *to, const void *from, size_t size);
 
 uint64_t bytes_checksum(const void *data, size_t size, uint64_t seed)
 {
@@ -68,6 +85,14 @@ bool bytes_are_zero(const void *data, size_t size)
 {
 	return __builtin_cpu_supports("avx2") ? are_zero_avx2(data, size)
 					      : are_zero_plain(data, size);
+}
+
+void bytes_copy(void *to, const void *from, size_t size)
+{
+	if (__builtin_cpu_supports("avx2"))
+		copy_avx2(to, from, size);
+	else
+		copy_plain(to, from, size);
 }
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "snapshot/huge_blocks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@ typedef struct RamWriter {
 	SaveTarget *target;
 	const SnapshotRam *ram;
 	FileHeader *header;
+	HugeBlocks huge;
 	int pagemap; /* -1: every page has to be read */
 	FileRecord *piece;
 	unsigned n_piece;
@@ -98,13 +100,14 @@ static bool write_pages(RamWriter *writer, const FileRecord *record, GError **er
 {
 	const uint8_t *block = writer->ram->bytes + record->offset;
 	uint64_t place = writer->header->ram_offset + record->offset;
-	unsigned n;
+	bool whole = file_block_size(writer->ram->size, record->offset) == FILE_BLOCK;
+	bool done = whole && huge_blocks_write(&writer->huge, record->stored, block, place);
 
-	for (unsigned page = 0; file_next_run(record->stored, &page, &n); page += n) {
+	for (unsigned page = 0, n; file_next_run(record->stored, &page, &n); page += n) {
 		size_t size = (size_t)n * SNAPSHOT_PAGE;
 
-		if (!save_target_write(writer->target, block + page * SNAPSHOT_PAGE, size,
-				       place + page * SNAPSHOT_PAGE, error))
+		if (!done && !save_target_write(writer->target, block + page * SNAPSHOT_PAGE, size,
+						place + page * SNAPSHOT_PAGE, error))
 			return false;
 		writer->stored += size;
 	}
@@ -198,6 +201,7 @@ bool ram_write(SaveTarget *target, const SnapshotRam *ram, const SnapshotProgres
 
 	if (ram->anonymous || ram->file)
 		writer.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	huge_blocks_init(&writer.huge, target);
 	writer.piece = g_new0(FileRecord, FILE_PIECE_RECORDS);
 	header->index.length = 0;
 	header->index.checksum = 0;
@@ -205,6 +209,7 @@ bool ram_write(SaveTarget *target, const SnapshotRam *ram, const SnapshotProgres
 		  check_file(&writer, error);
 	*ret_stored = writer.stored;
 	g_free(writer.piece);
+	huge_blocks_finish(&writer.huge);
 	if (writer.pagemap >= 0)
 		close(writer.pagemap);
 	return written;
