@@ -95,7 +95,8 @@ static uint64_t pages_in_use(const SnapshotFixture *fixture)
 	return n;
 }
 
-/* Pages of RAM that have room in the file, before anybody reads its holes: a tmpfs then fills them. */
+/* Pages of RAM that have room in the file, before anybody reads its holes: a tmpfs then fills them.
+ */
 static uint64_t pages_in_file(const char *path)
 {
 	g_autoptr(Snapshot) snapshot = snapshot_open(path, NULL);

@@ -13,9 +13,9 @@
 #endif
 
 /*
- * What is written through a mapping cannot fail but by a signal. On a tmpfs all pages of a huge page
- * have their room from its beginning; other file systems look for it only when a page is written.
- * And nobody can truncate a file that has no name yet.
+ * What is written through a mapping cannot fail but by a signal. On a tmpfs all pages of a huge
+ * page have their room from its beginning; other file systems look for it only when a page is
+ * written. And nobody can truncate a file that has no name yet.
  */
 static bool is_safe(const SaveTarget *target)
 {

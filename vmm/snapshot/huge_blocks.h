@@ -21,9 +21,9 @@ void huge_blocks_init(HugeBlocks *blocks, SaveTarget *target);
 void huge_blocks_finish(HugeBlocks *blocks);
 
 /*
- * The pages in `stored` of a whole block of RAM, to this place in the file, a multiple of FILE_BLOCK.
- * False: not here, not for so few pages, or there is no room; nothing is wrong, and the block is to be
- * written as others are.
+ * The pages in `stored` of a whole block of RAM, to this place in the file, a multiple of
+ * FILE_BLOCK. False: not here, not for so few pages, or there is no room; nothing is wrong, and the
+ * block is to be written as others are.
  */
 bool huge_blocks_write(HugeBlocks *blocks, const uint64_t *stored, const uint8_t *block,
 		       uint64_t place);
