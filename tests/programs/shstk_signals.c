@@ -22,8 +22,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define THREADS	       2
-#define NAP_NS	       50000
+#define THREADS		 2
+#define NAP_NS		 50000
 #define WAKINGS_AT_LEAST 100
 
 static atomic_bool finished;
