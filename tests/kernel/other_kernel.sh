@@ -7,14 +7,16 @@
 #	== NAME ended with STATUS
 #
 #	other_kernel.sh describe      host.json: this host
-#	other_kernel.sh take PASSES   a stock guest that was shown what other.json has is stored in
+#	other_kernel.sh take	      a stock guest that was shown what other.json has is stored in
 #				      the middle of its work, then moved with the stream on tape,
 #				      and ends. Before that one that was shown all is stored
 #	other_kernel.sh go-on	      what was brought along from such a run goes on here, or is
 #				      refused
+#
+# The guest works until it is asked to end, and is asked by the input of the process where it
+# goes on: however long all else takes, it is in the middle of its work before.
 
 what=$1
-passes=$2
 kernel_words="console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests"
 
 section() {
@@ -25,6 +27,11 @@ section() {
 	status=$?
 	echo "
 == $name ended with $status"
+}
+
+# What is run gives the guest its input as soon as the guest is there.
+asking_to_end() {
+	echo end | "$@"
 }
 
 # Waits until the output of the process has a line with this text.
@@ -56,7 +63,7 @@ ended() {
 # OPTION...: the guest, from its start.
 boot() {
 	umbra run --kernel /lab/vmlinuz --initrd /lab/initrd --memory 96M --cpus 2 --cet on \
-		--name source --cmdline "$kernel_words -- sh -c \"shstk_endure 4 $passes || dmesg | tail -5\"" \
+		--name source --cmdline "$kernel_words -- sh -c \"stty -echo; shstk_endure 4 0 || dmesg | tail -5\"" \
 		"$@"
 }
 
@@ -73,8 +80,7 @@ take_all() {
 take() {
 	# One processor is for all, and the guest has it for a while whenever a buffer is full.
 	echo 33554432 >/proc/sys/net/core/wmem_default
-	# All is ready before the guest begins: it shall not be through its work before it moves.
-	umbra run --incoming unix:/tmp/in --name target </dev/null >/tmp/target 2>&1 &
+	asking_to_end umbra run --incoming unix:/tmp/in --name target >/tmp/target 2>&1 &
 	target=$!
 	await_socket /tmp/in $target
 	tape record /tmp/taken.tape /tmp/recorder /tmp/in >/tmp/recorder.out 2>&1 &
@@ -85,13 +91,15 @@ take() {
 	await "pass 2" /tmp/source $source
 	section store umbra snapshot source /tmp/taken.snap
 	section move umbra migrate source unix:/tmp/recorder --channels 1 --downtime 300
+	# Neither would end.
 	[ $status = 0 ] || umbra quit target
+	[ $status = 0 ] || umbra quit source
 	ended source $source
 	ended target $target
 }
 
 incoming() {
-	umbra run --incoming unix:/tmp/in --name target </dev/null >/tmp/target 2>&1 &
+	asking_to_end umbra run --incoming unix:/tmp/in --name target >/tmp/target 2>&1 &
 	target=$!
 	await_socket /tmp/in $target
 	section play tape play /lab/taken.tape /tmp/in
@@ -111,7 +119,7 @@ take)
 go-on)
 	section all umbra check --quick /lab/all.snap
 	[ $status = 0 ] || section restored-all umbra restore /lab/all.snap
-	section restored umbra restore /lab/taken.snap
+	section restored asking_to_end umbra restore /lab/taken.snap
 	incoming
 	;;
 esac
