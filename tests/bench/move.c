@@ -265,8 +265,9 @@ int main(int argc, char **argv)
 	end = look(&source, &target);
 	double ticks_per_ns = (double)(end.ticks - begin.ticks) / (double)(end.ns - begin.ns);
 
-	printf("total=%lu stopped=%lu source=%.0f target=%.0f ns=%.0f", resume - begin.ticks,
-	       resume - stop, (double)(end.source - begin.source) * ticks_per_ns,
+	printf("total=%lu stopped=%lu source=%.0f target=%.0f ns=%.0f status=0",
+	       resume - begin.ticks, resume - stop,
+	       (double)(end.source - begin.source) * ticks_per_ns,
 	       (double)(end.target - begin.target) * ticks_per_ns,
 	       (double)(resume - begin.ticks) / ticks_per_ns);
 	print_own_account(&source);
