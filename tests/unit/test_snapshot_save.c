@@ -300,6 +300,50 @@ static void test_untouched(SnapshotFixture *fixture, const void *unused)
 	g_assert_cmpuint(resident_pages(fixture), ==, before);
 }
 
+#define GIB (1024 * LAYOUT_MIB)
+
+static bool is_touched(uint64_t page)
+{
+	uint64_t in_gib = page % (GIB / SNAPSHOT_PAGE);
+
+	return in_gib == 0 || in_gib == 1000 * (page * SNAPSHOT_PAGE / GIB + 1) ||
+	       in_gib == GIB / SNAPSHOT_PAGE - 1;
+}
+
+/* More RAM than the kernel is asked about at a time. */
+static void test_large(SnapshotFixture *fixture, const void *unused)
+{
+	const uint64_t size = 3 * GIB + 5 * SNAPSHOT_PAGE, pages = size / SNAPSHOT_PAGE;
+	uint8_t *ram = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	g_autoptr(Snapshot) snapshot = NULL;
+	g_autofree uint64_t *stored = NULL;
+	uint64_t number;
+
+	(void)unused;
+	g_assert_true(ram != MAP_FAILED);
+	madvise(ram, size, MADV_NOHUGEPAGE);
+	for (uint64_t page = 0; page < pages; page++)
+		if (is_touched(page))
+			memcpy(ram + page * SNAPSHOT_PAGE, &(uint64_t){page + 1}, sizeof(number));
+	fixture->state->memory = size;
+	g_assert_true(snapshot_save(fixture->path, fixture->state,
+				    &(SnapshotRam){.bytes = ram, .size = size, .anonymous = true},
+				    NULL, NULL, NULL, NULL));
+	snapshot = snapshot_open(fixture->path, NULL);
+	g_assert_nonnull(snapshot);
+	stored = snapshot_ram_pages(snapshot, NULL);
+	for (uint64_t page = 0; page < pages; page++) {
+		g_assert_cmpint(stored[page / 64] >> page % 64 & 1, ==, is_touched(page));
+		if (!is_touched(page))
+			continue;
+		g_assert_true(snapshot_read_ram(snapshot, page * SNAPSHOT_PAGE, &number,
+						sizeof(number), NULL));
+		g_assert_cmpuint(number, ==, page + 1);
+	}
+	munmap(ram, size);
+}
+
 #define ADD(name, function)                                                               \
 	g_test_add("/snapshot-save/" name, SnapshotFixture, NULL, fixture_init, function, \
 		   fixture_finish)
@@ -316,5 +360,6 @@ int main(int argc, char **argv)
 	ADD("canceled", test_canceled);
 	ADD("killed", test_killed);
 	ADD("untouched", test_untouched);
+	ADD("large", test_large);
 	return g_test_run();
 }

@@ -3,25 +3,27 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/pagemap.h"
 #include "snapshot/huge_blocks.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define PROGRESS_STEP (2 * (uint64_t)FILE_BLOCK)
 
-/* Bits of an entry of /proc/self/pagemap: Linux, Documentation/admin-guide/mm/pagemap.rst. */
-#define PAGEMAP_THERE (1ULL << 63 | 1ULL << 62) /* in memory, or in swap */
+/* RAM that the kernel is asked about at a time. */
+#define SPAN	   (1ULL << 30)
+#define SPAN_WORDS (SPAN / SNAPSHOT_PAGE / 64)
 
 typedef struct RamWriter {
 	SaveTarget *target;
 	const SnapshotRam *ram;
 	FileHeader *header;
 	HugeBlocks huge;
-	int pagemap; /* -1: every page has to be read */
+	int pagemap;	 /* -1: not asked */
+	uint64_t *there; /* pages of a span that there are, as far as the kernel tells */
 	FileRecord *piece;
 	unsigned n_piece;
 	uint64_t stored; /* bytes */
@@ -66,22 +68,24 @@ static void find_file_data(const RamWriter *writer, uint64_t offset, uint64_t *p
 	}
 }
 
+/* For the span that begins here. */
+static void find_there(const RamWriter *writer, uint64_t offset)
+{
+	size_t pages = MIN(SPAN, writer->ram->size - offset) / SNAPSHOT_PAGE;
+
+	if (!pagemap_find(writer->pagemap, writer->ram->bytes + offset, pages, writer->there))
+		memset(writer->there, 0xff, SPAN_WORDS * sizeof(*writer->there));
+}
+
 /* Takes out the pages that nobody ever touched: reading them would make the kernel supply them. */
 static void drop_untouched(const RamWriter *writer, uint64_t offset, uint64_t *pages)
 {
-	unsigned n = file_block_size(writer->ram->size, offset) / SNAPSHOT_PAGE;
-	uint64_t place = (uintptr_t)(writer->ram->bytes + offset) / SNAPSHOT_PAGE;
-	uint64_t entries[FILE_BLOCK_PAGES], there[FILE_BLOCK_WORDS] = {0};
+	const uint64_t *touched = writer->there + offset % SPAN / SNAPSHOT_PAGE / 64;
+	uint64_t there[FILE_BLOCK_WORDS];
 
-	if (writer->pagemap < 0 ||
-	    pread(writer->pagemap, entries, n * sizeof(entries[0]),
-		  (off_t)(place * sizeof(entries[0]))) != (ssize_t)(n * sizeof(entries[0])))
-		return;
-	if (!writer->ram->anonymous)
+	memcpy(there, touched, sizeof(there));
+	if (writer->ram->file)
 		find_file_data(writer, offset, there);
-	for (unsigned page = 0; page < n; page++)
-		if (entries[page] & PAGEMAP_THERE)
-			there[page / 64] |= 1ULL << page % 64;
 	for (unsigned i = 0; i < FILE_BLOCK_WORDS; i++)
 		pages[i] &= there[i];
 }
@@ -90,10 +94,13 @@ static void drop_zero(const RamWriter *writer, uint64_t offset, uint64_t *pages)
 {
 	const uint8_t *block = writer->ram->bytes + offset;
 
-	for (unsigned page = 0; page < FILE_BLOCK_PAGES; page++)
-		if (file_has_page(pages, page) &&
-		    bytes_are_zero(block + page * SNAPSHOT_PAGE, SNAPSHOT_PAGE))
-			pages[page / 64] &= ~(1ULL << page % 64);
+	for (unsigned i = 0; i < FILE_BLOCK_WORDS; i++)
+		for (uint64_t left = pages[i]; left != 0; left &= left - 1) {
+			unsigned bit = (unsigned)__builtin_ctzll(left);
+
+			if (bytes_are_zero(block + (i * 64 + bit) * SNAPSHOT_PAGE, SNAPSHOT_PAGE))
+				pages[i] &= ~(1ULL << bit);
+		}
 }
 
 static bool write_pages(RamWriter *writer, const FileRecord *record, GError **error)
@@ -185,6 +192,8 @@ static bool write_blocks(RamWriter *writer, const SnapshotProgress *progress, GE
 	uint64_t size = writer->ram->size;
 
 	for (uint64_t at = 0; at < size; at += FILE_BLOCK) {
+		if (at % SPAN == 0)
+			find_there(writer, at);
 		if (at % PROGRESS_STEP == 0 && !report(writer, progress, at, error))
 			return false;
 		if (!write_block(writer, at, error))
@@ -200,7 +209,8 @@ bool ram_write(SaveTarget *target, const SnapshotRam *ram, const SnapshotProgres
 	bool written;
 
 	if (ram->anonymous || ram->file)
-		writer.pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+		writer.pagemap = pagemap_open();
+	writer.there = g_new0(uint64_t, SPAN_WORDS);
 	huge_blocks_init(&writer.huge, target);
 	writer.piece = g_new0(FileRecord, FILE_PIECE_RECORDS);
 	header->index.length = 0;
@@ -209,6 +219,7 @@ bool ram_write(SaveTarget *target, const SnapshotRam *ram, const SnapshotProgres
 		  check_file(&writer, error);
 	*ret_stored = writer.stored;
 	g_free(writer.piece);
+	g_free(writer.there);
 	huge_blocks_finish(&writer.huge);
 	if (writer.pagemap >= 0)
 		close(writer.pagemap);
