@@ -153,7 +153,10 @@ class Breaks(Command):
 class Refused(Command):
     def test_nothing_to_resume(self):
         self.start_both(kib=64)
-        self.assert_trouble(self.migrate(self.uri, "--resume"), "there is no migration to resume")
+        before = self.from_.execute("query-migrate-parameters")
+        self.assert_trouble(self.migrate(self.uri, "--resume", "--postcopy-bandwidth", "5M"),
+                            "there is no migration to resume")
+        self.assertEqual(self.from_.execute("query-migrate-parameters"), before)
         self.finish([self.from_], self.tally)
 
     def test_words_that_do_not_go_together(self):

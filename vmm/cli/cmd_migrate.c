@@ -9,6 +9,8 @@
 #include "base/parse.h"
 #include "migrate/address.h"
 
+#include <string.h>
+
 #define DOWNTIME_MAX 2000000 /* ms */
 #define CHANNELS_MAX 16
 #define PATIENCE_MAX 86400 /* s */
@@ -230,12 +232,17 @@ static bool start(Client *client, const MigrateOptions *options, const char *uri
 	return execute(client, "migrate", arguments, error);
 }
 
+/* Sets what is asked for only if there is something to resume; if not, the guest's process says so.
+ */
 static bool resume(Client *client, const MigrateOptions *options, const char *uri, GError **error)
 {
 	g_autofree char *absolute = make_absolute(uri, error);
+	g_autoptr(json_object) info =
+		absolute ? client_execute(client, "query-migrate", NULL, error) : NULL;
 	json_object *arguments;
 
-	if (!absolute || !set_parameters(client, options, error))
+	if (!info || (strcmp(follow_text(info, "status"), "postcopy-paused") == 0 &&
+		      !set_parameters(client, options, error)))
 		return false;
 	arguments = json_object_new_object();
 	json_object_object_add(arguments, "uri", json_object_new_string(absolute));
