@@ -177,20 +177,53 @@ static void test_silence(void)
 	pair_drop(&pair);
 }
 
-/* Nobody reads: what does not fit must not wait for ever. */
-static void test_peer_that_takes_nothing(void)
+/* Sends until the socket is full, which nobody reads; the number of bytes it took. */
+static uint64_t fill(Pair *pair)
 {
 	g_autofree uint8_t *much = g_malloc0(MESSAGE_DATA_MAX);
 	g_autoptr(GError) error = NULL;
 	bool done = true;
+
+	for (unsigned i = 0; done && i < 64; i++)
+		done = channel_send_data(pair->a, MESSAGE_RAM, NULL, 0, much, MESSAGE_DATA_MAX,
+					 &error);
+	/* What does not fit must not wait for ever. */
+	g_assert_false(done);
+	g_assert_nonnull(strstr(error->message, "silent"));
+	return channel_bytes_sent(pair->a);
+}
+
+static void test_peer_that_takes_nothing(void)
+{
 	Pair pair;
 
 	pair_make(&pair, SHORT);
-	for (unsigned i = 0; done && i < 64; i++)
-		done = channel_send_data(pair.a, MESSAGE_RAM, NULL, 0, much, MESSAGE_DATA_MAX,
-					 &error);
-	g_assert_false(done);
-	g_assert_nonnull(strstr(error->message, "silent"));
+	fill(&pair);
+	pair_drop(&pair);
+}
+
+/* A message of pages, with which the peer is busy while the next is made. */
+static void test_room_for_a_message(void)
+{
+	Pair pair;
+	int any = MESSAGE_PAGE;
+
+	pair_make(&pair, SHORT);
+	if (setsockopt(pair.b, SOL_SOCKET, SO_SNDBUFFORCE, &any, sizeof(any)) == 0)
+		g_assert_cmpuint(fill(&pair), >=, MESSAGE_DATA_MAX);
+	else
+		g_test_skip("room beyond net.core.wmem_max takes CAP_NET_ADMIN");
+	pair_drop(&pair);
+}
+
+static void test_little_room(void)
+{
+	Pair pair;
+
+	pair_make(&pair, SHORT);
+	channel_set_room(pair.a, 4 * MESSAGE_PAGE);
+	/* The kernel doubles it for its own needs, and what is sent last may go beyond. */
+	g_assert_cmpuint(fill(&pair), <=, 3 * 4 * MESSAGE_PAGE + 64 * 1024);
 	pair_drop(&pair);
 }
 
@@ -278,6 +311,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/migrate/channel/strangers", test_strangers);
 	g_test_add_func("/migrate/channel/silence", test_silence);
 	g_test_add_func("/migrate/channel/takes-nothing", test_peer_that_takes_nothing);
+	g_test_add_func("/migrate/channel/room", test_room_for_a_message);
+	g_test_add_func("/migrate/channel/little-room", test_little_room);
 	g_test_add_func("/migrate/channel/cancel", test_cancel_wakes_a_waiter);
 	g_test_add_func("/migrate/channel/failure", test_failure_carries_its_words);
 	g_test_add_func("/migrate/channel/slow", test_slow_is_not_silent);

@@ -64,20 +64,16 @@ const char *message_name(unsigned type)
 	return type < MESSAGE_TYPES && names[type] ? names[type] : "unknown";
 }
 
-/*
- * A Unix socket holds some 200 KiB by default, so that one side would wait while the other
- * sums up: there shall be room for a message on its way while the next is in the making.
- * (TCP sees to that by itself.) Without the privilege the system's limit, net.core.wmem_max,
- * is what there is.
- */
-static void make_room(int fd)
+/* Without the privilege the system's limit, net.core.wmem_max, is what there is. */
+void channel_set_room(Channel *channel, unsigned size)
 {
-	int size = MESSAGE_DATA_MAX, domain;
+	int value = (int)size, domain;
 	socklen_t length = sizeof(domain);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX &&
-	    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
-		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	if (getsockopt(channel->fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 &&
+	    domain == AF_UNIX &&
+	    setsockopt(channel->fd, SOL_SOCKET, SO_SNDBUFFORCE, &value, sizeof(value)) < 0)
+		setsockopt(channel->fd, SOL_SOCKET, SO_SNDBUF, &value, sizeof(value));
 }
 
 Channel *channel_create(int fd, unsigned patience_ms, RateLimit *limit)
@@ -89,7 +85,8 @@ Channel *channel_create(int fd, unsigned patience_ms, RateLimit *limit)
 	channel->limit = limit;
 	/* poll() waits, the transfer itself must not: cancelling has to get through. */
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	make_room(fd);
+	/* By default one side would wait while the other sums up, and the other way round. */
+	channel_set_room(channel, MESSAGE_DATA_MAX);
 	return channel;
 }
 

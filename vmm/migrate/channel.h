@@ -65,6 +65,12 @@ Channel *channel_create(int fd, unsigned patience_ms, RateLimit *limit);
 void channel_destroy(Channel *channel);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Channel, channel_destroy)
 
+/*
+ * How many bytes of pages may be on their way in a Unix socket (TCP sees to that by itself): many
+ * to be fast, at first MESSAGE_DATA_MAX, few for the next message to be there soon.
+ */
+void channel_set_room(Channel *channel, unsigned size);
+
 /* From any thread: every call that waits, now or later, fails. */
 void channel_cancel(Channel *channel);
 bool channel_is_cancelled(const Channel *channel);

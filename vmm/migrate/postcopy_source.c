@@ -156,6 +156,8 @@ static bool push(MigrateSource *source, GError **error)
 	uint64_t pages = source->space.pages, at = 0;
 	int64_t sent_at = g_get_monotonic_time();
 
+	/* What is wanted goes behind what is on its way already. */
+	channel_set_room(source->channels[0], CHUNK_PAGES * PAGE_SIZE);
 	while ((at = next_page(source, at)) < pages) {
 		if (!serve_all(source, sent_at, &at, error))
 			return false;
