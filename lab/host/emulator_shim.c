@@ -88,9 +88,8 @@ __attribute__((constructor)) static void repair_xrstor(void)
 
 	/* lab/run tells its user. */
 	if (!found || mprotect((void *)page, size, PROT_READ | PROT_WRITE | PROT_EXEC) != 0) {
-		fputs("lab: this Bochs is not the one whose XRSTOR can be repaired: now and then a "
-		      "program "
-		      "with a shadow stack will die by SIGSEGV in a signal handler's return\n",
+		fputs("lab: this Bochs is not the one whose XRSTOR can be repaired: now and then "
+		      "a program with a shadow stack will die by SIGSEGV in a signal handler\n",
 		      stderr);
 		return;
 	}
