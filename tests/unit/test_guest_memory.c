@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void test_small(void)
@@ -134,6 +135,61 @@ static void test_from_file(void)
 	close(fd);
 }
 
+static uint64_t blocks_of(int fd)
+{
+	struct stat status;
+
+	g_assert_cmpint(fstat(fd, &status), ==, 0);
+	return (uint64_t)status.st_blocks;
+}
+
+/* All that is in the file is in memory, and what is done to memory takes no room in the file. */
+static void test_from_file_with_holes(void)
+{
+	const uint64_t size = 96 * LAYOUT_MIB, offset = 5 * 4096, block = 2 * LAYOUT_MIB;
+	const uint64_t places[] = {
+		0,	 block - 1, 6 * block + 4096, 8 * block - 1, 9 * block + 77, 20 * block + 1,
+		size - 1};
+	int fd = make_file(offset + size + 4096, offset + size, "behind it");
+
+	for (unsigned i = 0; i < G_N_ELEMENTS(places); i++)
+		g_assert_cmpint(pwrite(fd, "x", 1, (off_t)(offset + places[i])), ==, 1);
+	g_autoptr(GuestMemory) memory = guest_memory_create_from_file(size, fd, offset, NULL);
+	uint64_t before = blocks_of(fd), found = 0;
+
+	for (uint64_t at = 0; at < size; at++)
+		if (memory->base[at] != 0)
+			g_assert_cmpuint(at, ==, places[found++]);
+	g_assert_cmpuint(found, ==, G_N_ELEMENTS(places));
+	for (uint64_t at = 10 * block; at < 20 * block; at += 4096)
+		memory->base[at] = 1;
+	/* The rest of a block with data is the file's. */
+	g_assert_cmpuint(blocks_of(fd) - before, <=, 6 * block / 512);
+	close(fd);
+}
+
+/* Holes without number must not become as many mappings. */
+static void test_from_file_in_crumbs(void)
+{
+	const uint64_t size = 16 * LAYOUT_GIB, step = 4 * LAYOUT_MIB;
+	int fd = make_file(size, 0, "x");
+
+	for (uint64_t at = 0; at < size; at += step)
+		g_assert_cmpint(pwrite(fd, "x", 1, (off_t)at), ==, 1);
+	g_autoptr(GuestMemory) memory = guest_memory_create_from_file(size, fd, 0, NULL);
+	g_autofree char *maps = NULL;
+	unsigned lines = 0;
+
+	g_assert_nonnull(memory);
+	for (uint64_t at = 0; at < size; at += step)
+		g_assert_cmpuint(memory->base[at], ==, 'x');
+	g_assert_true(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
+	for (const char *at = maps; (at = strchr(at, '\n')); at++)
+		lines++;
+	g_assert_cmpuint(lines, <, 1200);
+	close(fd);
+}
+
 static void test_from_no_file(void)
 {
 	g_autoptr(GError) size = NULL, file = NULL;
@@ -188,6 +244,8 @@ int main(int argc, char **argv)
 	g_test_add_func("/presence/anonymous", test_presence);
 	g_test_add_func("/presence/file", test_presence_of_file);
 	g_test_add_func("/guest-memory/from-file", test_from_file);
+	g_test_add_func("/guest-memory/from-file-with-holes", test_from_file_with_holes);
+	g_test_add_func("/guest-memory/from-file-in-crumbs", test_from_file_in_crumbs);
 	g_test_add_func("/guest-memory/from-no-file", test_from_no_file);
 	g_test_add_func("/guest-memory/compare", test_compare);
 	return g_test_run();

@@ -11,7 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define HUGE_PAGE (2 * LAYOUT_MIB)
+#define HUGE_PAGE   (2 * LAYOUT_MIB)
+#define FILE_PIECES 512u /* of a file's data, each a mapping: twice as many at most */
 
 static void lay_out(GuestMemory *memory)
 {
@@ -86,6 +87,41 @@ GuestMemory *guest_memory_create(uint64_t size, GError **error)
 	return memory;
 }
 
+/* The first range from `from` on for which the file has data, in steps of `step`; false: none. */
+static bool find_data(int fd, uint64_t offset, uint64_t size, uint64_t step, uint64_t *from,
+		      uint64_t *ret_end)
+{
+	off_t data = lseek(fd, (off_t)(offset + *from), SEEK_DATA);
+	off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+
+	*ret_end = size;
+	/* Of a file system that knows no holes all is data. */
+	if (hole < 0)
+		return !(data < 0 && errno == ENXIO);
+	if ((uint64_t)data >= offset + size)
+		return false;
+	*from = ((uint64_t)data - offset) / step * step;
+	*ret_end = MIN(((uint64_t)hole - offset + step - 1) / step * step, size);
+	return true;
+}
+
+/*
+ * Where the file has holes the memory stays what was reserved, nobody's: the first touch of a
+ * hole's page would make a file system in memory allocate it for the file, and that for good.
+ */
+static bool map_data(GuestMemory *memory, int fd, uint64_t offset)
+{
+	uint64_t step = MAX(HUGE_PAGE, memory->size / FILE_PIECES / HUGE_PAGE * HUGE_PAGE);
+	uint64_t at = 0, end;
+
+	for (; at < memory->size && find_data(fd, offset, memory->size, step, &at, &end); at = end)
+		if (mmap(memory->base + at, end - at, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd,
+			 (off_t)(offset + at)) == MAP_FAILED)
+			return false;
+	return true;
+}
+
 GuestMemory *guest_memory_create_from_file(uint64_t size, int fd, uint64_t offset, GError **error)
 {
 	if (!is_size(size, UMBRA_ERROR_INPUT, error))
@@ -94,8 +130,7 @@ GuestMemory *guest_memory_create_from_file(uint64_t size, int fd, uint64_t offse
 
 	if (!memory)
 		return NULL;
-	if (mmap(memory->base, size, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, (off_t)offset) == MAP_FAILED) {
+	if (!map_data(memory, fd, offset)) {
 		umbra_fail_errno(error, errno, "cannot map %" PRIu64 " MiB of a file as memory",
 				 size / LAYOUT_MIB);
 		return NULL;

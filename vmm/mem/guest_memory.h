@@ -26,8 +26,8 @@ typedef struct GuestMemory {
 	MemoryRegion regions[2];
 	unsigned n_regions;
 	uint64_t size;	/* bytes of RAM in all regions */
-	uint8_t *base;	/* one mapping holds all regions in order */
-	bool from_file; /* mapped from a file: what nobody touched is not zero */
+	uint8_t *base;	/* all regions in order, one behind the other */
+	bool from_file; /* its data are mapped from a file: what nobody touched may not be zero */
 	int file;	/* that file, a descriptor of our own; -1 */
 	uint64_t file_offset;
 } GuestMemory;
@@ -39,8 +39,9 @@ typedef struct GuestMemory {
 GuestMemory *guest_memory_create(uint64_t size, GError **error);
 /*
  * The same with what is in a file from `offset` on, a multiple of 4 KiB: read when it is
- * touched, and what is written stays here. A wrong size is UMBRA_ERROR_INPUT. The file
- * must be as long as that; one that is cut short meanwhile kills who touches what it had.
+ * touched, and what is written stays here; holes are memory like any other, whatever is
+ * written to the file meanwhile. A wrong size is UMBRA_ERROR_INPUT. The file must be as long as
+ * that; one that is cut short meanwhile kills who touches what it had.
  */
 GuestMemory *guest_memory_create_from_file(uint64_t size, int fd, uint64_t offset, GError **error);
 void guest_memory_destroy(GuestMemory *memory);
