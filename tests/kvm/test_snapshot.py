@@ -235,11 +235,12 @@ class TakesLong(SnapshotTest):
     """A guest with so much RAM in use that its snapshot can be met in the middle."""
 
     FILL = 512
+    OLDER = b"the older one"
 
     def setUp(self):
         super().setUp()
         self.guest = self.worker("--memory", f"{self.FILL + 128}M", fill=self.FILL)
-        pathlib.Path(self.path("snap")).write_bytes(b"the older one")
+        self.write_older()
         self.client = self.qmp(self.guest.socket)
 
     def start(self, *others):
@@ -259,8 +260,45 @@ class TakesLong(SnapshotTest):
             if event["event"] == "X_UMBRA_SNAPSHOT" and event["data"]["status"] != "active":
                 return event["data"]
 
+    def has_begun(self):
+        """Whether the guest's process has a new file open, with something in it."""
+        descriptors = f"/proc/{self.guest.process.pid}/fd"
+        for number in os.listdir(descriptors):
+            try:
+                if (os.readlink(f"{descriptors}/{number}").startswith(self.folder + "/") and
+                        os.stat(f"{descriptors}/{number}").st_blocks):
+                    return True
+            except FileNotFoundError:
+                pass  # closed meanwhile
+        return False
+
+    def stop_in_the_middle(self):
+        """Starts one, and stops the guest's process when it has written a part. That may come too
+        late on a busy machine: then once more."""
+        process = self.guest.process
+        for _ in range(20):
+            self.start()
+            end = time.monotonic() + TIMEOUT
+            while not self.has_begun() and not self.is_new() and time.monotonic() < end:
+                pass
+            process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+            if self.has_begun() and not self.is_new():
+                return
+            process.send_signal(signal.SIGCONT)
+            self.assertEqual(self.last_event()["status"], "completed")
+            self.write_older()
+        self.fail("no snapshot was met in the middle")
+
+    def is_new(self):
+        return os.stat(self.path("snap")).st_size != len(self.OLDER)
+
+    def write_older(self):
+        pathlib.Path(self.path("snap")).unlink(missing_ok=True)
+        pathlib.Path(self.path("snap")).write_bytes(self.OLDER)
+
     def assert_untouched(self):
-        self.assertEqual(pathlib.Path(self.path("snap")).read_bytes(), b"the older one")
+        self.assertEqual(pathlib.Path(self.path("snap")).read_bytes(), self.OLDER)
         self.assertEqual(self.files(), ["snap"])
 
     def test_completes(self):
@@ -302,8 +340,9 @@ class TakesLong(SnapshotTest):
         self.assert_untouched()
 
     def test_its_process_gets_sigterm(self):
-        self.start()
+        self.stop_in_the_middle()
         self.guest.process.send_signal(signal.SIGTERM)
+        self.guest.process.send_signal(signal.SIGCONT)
         self.assertEqual(self.last_event()["status"], "cancelled")
         self.assertEqual(self.guest.end(), (POWERED_OFF, "umbra: stopped by a signal\n"))
         self.assert_untouched()
@@ -318,12 +357,10 @@ class TakesLong(SnapshotTest):
         return True
 
     def test_its_process_is_killed(self):
-        self.start()
-        event = self.client.next_event()
-        self.assertEqual(event["data"]["status"], "active")
+        self.stop_in_the_middle()
         self.guest.process.kill()
         self.guest.process.wait()
-        self.assertEqual(pathlib.Path(self.path("snap")).read_bytes(), b"the older one")
+        self.assertEqual(pathlib.Path(self.path("snap")).read_bytes(), self.OLDER)
         if self.has_nameless_files():
             self.assert_untouched()
 
