@@ -172,6 +172,21 @@ class Ends(fixture.TlsTest):
             with self.assertRaises(BrokenPipeError):
                 other.plain.sendall(b"to nobody")
 
+    def test_both_leave_at_once(self):
+        """Nobody is left whom a connection that breaks then would matter to."""
+        for leaves in (0, 1):
+            pair = self.pair()
+            slow, other = pair[leaves], pair[1 - leaves]
+            other.plain.sendall(b"before")
+            self.assertEqual(receive(slow.plain, 6), b"before")
+            slow.process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, slow.process.pid, os.WSTOPPED | os.WNOWAIT)
+            slow.plain.close()
+            other.process.kill()
+            other.process.wait()
+            slow.process.send_signal(signal.SIGCONT)
+            self.assertEqual(slow.ended(), (0, ""))
+
     def test_killed_caller(self):
         """Who holds the other end of the socket pair does not matter: a parent's death is enough."""
         client = self.client()

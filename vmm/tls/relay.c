@@ -67,9 +67,16 @@ static void caller_is_gone(Relay *r)
 	r->in.closed = true;
 }
 
-/* The first is the one that tells most. */
+/*
+ * The first is the one that tells most. Both ends may leave at once, and the peer be seen to do
+ * so first: then it matters to nobody any more how.
+ */
 static void set_failed(Relay *r, GError *error)
 {
+	struct pollfd plain = {.fd = r->plain};
+
+	if (poll(&plain, 1, 0) > 0 && plain.revents & (POLLHUP | POLLERR))
+		caller_is_gone(r);
 	if (r->failed)
 		g_error_free(error);
 	else
