@@ -105,6 +105,18 @@ class QmpTest(harness.GuestTest):
     def umbra(self, *arguments):
         return harness.run([UMBRA, *arguments], env=self.environment)
 
+    def own(self, result):
+        """What `umbra list --json` says of this test's guests; others may run beside it."""
+        return [guest for guest in json.loads(result.stdout)["guests"]
+                if guest["socket"].startswith(self.folder)]
+
+    def listed(self):
+        """This test's guests, of which nothing is amiss."""
+        result = self.umbra("list", "--json")
+        self.assertEqual(result.returncode, 0)
+        self.assertNotIn(self.folder, result.stderr)
+        return self.own(result)
+
     def qmp(self, path, wait=False):
         """A client; `wait`: as soon as somebody listens there."""
         deadline = time.monotonic() + TIMEOUT

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Guests that move, in every way there is, and are the same guests afterwards."""
 
-import json
 import os
 import random
 import re
@@ -417,8 +416,7 @@ class AsQemu(Moves):
         self.assertEqual(target.execute("query-migrate")["status"], "setup")
         answer = target.qmp().ask({"execute": "migrate-incoming", "arguments": {"uri": uri}})
         self.assertIn("listens already", answer["error"]["desc"])
-        listed = json.loads(self.umbra("list", "--json").stdout)
-        self.assertEqual({each["name"]: each["status"] for each in listed["guests"]},
+        self.assertEqual({each["name"]: each["status"] for each in self.listed()},
                          {source.name: "running", target.name: "inmigrate"})
         self.assertEqual(self.migrate(source, uri)["status"], "completed")
         self.assertEqual(next(target.events("MIGRATION")), {"status": "completed"})

@@ -17,6 +17,17 @@ from harness import POWERED_OFF, TIMEOUT, TROUBLE, UMBRA, command
 from running import QmpTest, Running
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+UMBRA_GREETING = b'{"QMP": {"version": {"package": "umbra 9"}, "capabilities": []}}'
+
+
+def greet_and_leave(listener, greeting):
+    """Greets whoever connects, if with anything, and closes when spoken to, until shut down."""
+    with contextlib.suppress(OSError):
+        while True:
+            with listener.accept()[0] as connection, contextlib.suppress(OSError):
+                connection.sendall(greeting)
+                if greeting:
+                    connection.recv(1)
 
 
 class Protocol(QmpTest):
@@ -148,12 +159,6 @@ class Sockets(QmpTest):
 
 
 class Commands(QmpTest):
-    def listed(self):
-        result = self.umbra("list", "--json")
-        self.assertEqual((result.returncode, result.stderr), (0, ""))
-        return [guest for guest in json.loads(result.stdout)["guests"]
-                if guest["socket"].startswith(self.folder)]
-
     def test_by_name_and_by_path(self):
         guest = Running(self, "echo", "--memory", "96M", "--cpus", "2")
         expected = {"name": "it", "pid": guest.process.pid, "status": "running", "vcpus": 2,
@@ -221,10 +226,29 @@ class Commands(QmpTest):
         thread.join()
         os.unlink(path)
 
+    def test_list_while_one_ends(self):
+        """Peers that close when they are asked: a guest that ends is not worth a word."""
+        Running(self)
+        path = self.folder + "/umbra/other.sock"
+        for greeting, said in ((UMBRA_GREETING, ""), (b"", ""),
+                               (b"220 hello\r\n", "does not speak QMP")):
+            with self.subTest(greeting), socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(path)
+                listener.listen()
+                thread = threading.Thread(target=greet_and_leave, args=(listener, greeting))
+                thread.start()
+                result = self.umbra("list", "--json")
+                listener.shutdown(socket.SHUT_RDWR)
+                thread.join()
+                os.unlink(path)
+                self.assertEqual([guest["name"] for guest in self.own(result)], ["it"])
+                warned = [line for line in result.stderr.splitlines() if path in line]
+                self.assertEqual(len(warned), bool(said), result.stderr)
+                self.assertIn(said, result.stderr)
+
     def test_no_umbra(self):
         qemu = {"QMP": {"version": {"qemu": {"micro": 0, "minor": 1, "major": 11},
                                     "package": "Debian"}, "capabilities": ["oob"]}}
-        greeting = {"QMP": {"version": {"package": "umbra 9"}, "capabilities": []}}
         for says, text in (
                 ((), "the guest has ended"),
                 ((b"220 hello\r\n",), "does not speak QMP"),
@@ -233,10 +257,10 @@ class Commands(QmpTest):
                 ((b'{"QMP":1}\n',), "no umbra"),
                 ((json.dumps(qemu).encode(),), "speaks QMP as another program: Debian"),
                 ((b"",), "no answer within 5 seconds"),
-                ((json.dumps(greeting).encode(),), "no answer within 5 seconds"),
-                ((json.dumps(greeting).encode(), b'{"error":{"class":"x","desc":"so\\nthere"}}'),
+                ((UMBRA_GREETING,), "no answer within 5 seconds"),
+                ((UMBRA_GREETING, b'{"error":{"class":"x","desc":"so\\nthere"}}'),
                  "so there"),
-                ((json.dumps(greeting).encode(), b'{"event":"STOP"}{"error":7}'),
+                ((UMBRA_GREETING, b'{"event":"STOP"}{"error":7}'),
                  "an error without a description")):
             with self.subTest(says), self.serving(*says) as path:
                 self.assert_trouble(self.umbra("pause", path), text)

@@ -18,6 +18,7 @@ typedef enum UmbraError {
 	UMBRA_ERROR_INPUT,	  /* a file or stream is not what it should be */
 	UMBRA_ERROR_UNSUPPORTED,  /* this host cannot do it */
 	UMBRA_ERROR_INCOMPATIBLE, /* a state and a host do not fit: exit status 1 */
+	UMBRA_ERROR_GONE,	  /* the guest that was asked has ended */
 } UmbraError;
 
 GQuark umbra_error_quark(void);

@@ -135,7 +135,7 @@ static json_object *next_message(Client *client, gint64 deadline, GError **error
 	while ((got = take_message(client, &message, error)) == 0) {
 		got = receive(client, deadline, error);
 		if (got == 0)
-			umbra_fail(error, UMBRA_ERROR_FAILED, "%s: the guest has ended",
+			umbra_fail(error, UMBRA_ERROR_GONE, "%s: the guest has ended",
 				   client->target);
 		if (got <= 0)
 			return NULL;
@@ -209,7 +209,7 @@ static bool send_text(Client *client, const char *text, gint64 deadline, GError 
 		if (n >= 0)
 			sent += (size_t)n;
 		else if (errno == EPIPE || errno == ECONNRESET)
-			return umbra_fail(error, UMBRA_ERROR_FAILED, "%s: the guest has ended",
+			return umbra_fail(error, UMBRA_ERROR_GONE, "%s: the guest has ended",
 					  client->target);
 		else if (errno != EAGAIN && errno != EINTR)
 			return umbra_fail_errno(error, errno, "%s: cannot send", client->target);

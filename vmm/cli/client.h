@@ -22,7 +22,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Client, client_close)
 
 /*
  * Executes a command and gives what it returned (json_object_put()), NULL on
- * error. Takes over `arguments`, which may be NULL.
+ * error: UMBRA_ERROR_GONE if the guest has ended. Takes over `arguments`, which
+ * may be NULL.
  */
 json_object *client_execute(Client *client, const char *command, json_object *arguments,
 			    GError **error);

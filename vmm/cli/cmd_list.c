@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* umbra list: the running guests of this user, each asked for itself. */
+#include "base/error.h"
 #include "cli/cli.h"
 #include "cli/client.h"
 #include "control/registry.h"
@@ -42,7 +43,14 @@ static json_object *describe(const RegistryEntry *entry, GError **error)
 	return guest;
 }
 
-/* All guests that answer. What a killed one left behind is removed on the way. */
+/* Whether there is such a guest. What a killed one left behind is removed on the way. */
+static bool is_there(const RegistryEntry *entry)
+{
+	unix_socket_remove_stale(entry->path);
+	return g_file_test(entry->path, G_FILE_TEST_EXISTS);
+}
+
+/* All guests that answer. Of one that ends just now there is nothing to say. */
 static json_object *collect(void)
 {
 	g_autoptr(GPtrArray) entries = registry_list();
@@ -52,14 +60,13 @@ static json_object *collect(void)
 		const RegistryEntry *entry = g_ptr_array_index(entries, i);
 		g_autoptr(GError) error = NULL;
 
-		unix_socket_remove_stale(entry->path);
-		if (!g_file_test(entry->path, G_FILE_TEST_EXISTS))
+		if (!is_there(entry))
 			continue;
 		json_object *guest = describe(entry, &error);
 
 		if (guest)
 			json_object_array_add(guests, guest);
-		else
+		else if (!g_error_matches(error, UMBRA_ERROR, UMBRA_ERROR_GONE) && is_there(entry))
 			cli_warn("%s", error->message);
 	}
 	return guests;
