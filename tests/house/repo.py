@@ -9,10 +9,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def files():
-    """Paths of the project's files, relative to ROOT: those that git tracks, or, in an
-    unpacked archive, all outside build directories and hidden ones."""
+    """Paths of the project's files, relative to ROOT: those that git tracks or would on `git add`,
+    or, in an unpacked archive, all outside build directories and hidden ones."""
     # The tree may belong to somebody else; listing it is harmless.
-    listing = subprocess.run(["git", "-c", "safe.directory=*", "-C", ROOT, "ls-files", "-z"],
+    listing = subprocess.run(["git", "-c", "safe.directory=*", "-C", ROOT, "ls-files", "-z",
+                              "--cached", "--others", "--exclude-standard"],
                              capture_output=True, check=False) if (ROOT / ".git").exists() else None
     if listing and listing.returncode == 0:
         names = [name for name in os.fsdecode(listing.stdout).split("\0") if name]
