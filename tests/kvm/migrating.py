@@ -244,3 +244,28 @@ class MigrationTest(QmpTest):
         first = int(re.match(r"tally: r (\d+) ", said[0])[1])
         for i, line in enumerate(said):
             self.assertEqual(line, tally.line(first + i * BEAT))
+
+
+class Moves(MigrationTest):
+    """Moves of a guest that counts, by a Unix socket unless told otherwise."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.tally = Tally()
+
+    def unix(self, *options, **keywords):
+        path = self.new_path()
+        return self.target("unix:" + path, *options, **keywords), "unix:" + path
+
+    def command(self, source, uri, *options):
+        return self.umbra("migrate", source.name, uri, "--patience", str(self.patience), *options)
+
+    def assert_command_moves(self, source, target, uri, *options):
+        """`umbra migrate` moves it, tells so, and ends the source."""
+        result = self.command(source, uri, *options)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertRegex(result.stdout, r"\A\S+ runs at \S.* now: \d+\.\d MiB sent in \d+ rounds\n"
+                                        r"the guest stood still for \d+\.\d ms: [^\n]+\n\Z")
+        self.assertEqual(source.end(), (0, f"umbra: the guest moved to {uri}\n"))
+        self.assert_goes_on(target)
+        self.assertEqual(target.status(), "running")
