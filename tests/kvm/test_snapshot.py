@@ -7,7 +7,7 @@ import time
 
 import harness
 from running import Running
-from snapshots import PAGE, ROUNDS, Restored, SnapshotTest, result_of
+from snapshots import PAGE, Restored, SnapshotTest
 
 
 class GoesOn(SnapshotTest):
@@ -18,7 +18,7 @@ class GoesOn(SnapshotTest):
                                r"the guest stood still for \d+\.\d ms: .*\nall was on disk .*\n\Z")
         self.assertEqual(os.stat(self.path()).st_mode & 0o777, 0o600)
         self.assert_restores()
-        self.assertEqual(self.output(guest), self.result)
+        self.assert_result(guest)
 
     def test_many_at_once_of_one_file(self):
         guest = self.worker()
@@ -26,12 +26,11 @@ class GoesOn(SnapshotTest):
         guest.close()
         before = self.digest("snap")
         for restored in [Restored(self, self.path()) for _ in range(4)]:
-            self.assertEqual(self.output(restored), self.result)
+            self.assert_result(restored)
         self.assertEqual(self.digest("snap"), before)
 
     def test_a_chain(self):
-        guest = self.worker(rounds=3 * ROUNDS)
-        self.result = result_of(3 * ROUNDS)
+        guest = self.worker()
         self.snapshot("0")
         for i in (1, 2, 3):
             # Some rounds lie between the links.
@@ -77,7 +76,7 @@ class GoesOn(SnapshotTest):
         # What its memory is mapped from may be replaced.
         self.snapshot("snap", target="again")
         client.execute("cont")
-        self.assertEqual(self.output(restored), self.result)
+        self.assert_result(restored)
         self.assert_restores("second")
         self.assert_restores("snap")
 
@@ -99,8 +98,7 @@ class GoesOn(SnapshotTest):
 
 class Refused(SnapshotTest):
     def test_since(self):
-        self.result = result_of(20 * ROUNDS)
-        guest = self.worker(rounds=20 * ROUNDS)
+        guest = self.worker()
         self.assert_trouble(self.umbra("snapshot", "it", self.path("1"), "--since", self.path("0")),
                             "the first snapshot of a process must be a full one")
         self.snapshot("0", "--no-track")
@@ -122,7 +120,7 @@ class Refused(SnapshotTest):
         self.assert_restores("3")
 
     def test_places(self):
-        self.worker(rounds=20 * ROUNDS)
+        self.worker()
         os.mkdir(self.path("folder"))
         os.symlink("nowhere", self.path("link"))
         for target, text in ((self.path("nix/snap"), "open its folder"),
@@ -135,7 +133,7 @@ class Refused(SnapshotTest):
         self.assertEqual(self.files(), [])
 
     def test_restore(self):
-        self.worker(rounds=20 * ROUNDS)
+        self.worker()
         self.snapshot()
         for options, text in ((("--cpus", "2"), "--cpus is not for restore: it is in the file"),
                               (("-m", "1G"), "-m is not for restore: it is in the file"),

@@ -113,7 +113,7 @@ class TakesLong(SnapshotTest):
         # Nothing is in the way of the next.
         self.snapshot()
         self.assert_restores()
-        self.assertEqual(self.output(self.guest), self.result)
+        self.assert_result(self.guest)
 
     def test_the_guest_is_ended_meanwhile(self):
         self.start('{"execute":"quit"}')

@@ -83,7 +83,7 @@ class Diff(States):
         self.assertTrue(answer["ram"]["why"])
 
     def test_a_guest_that_went_on(self):
-        Running(self, "toil", "--cmdline", "100000 0")
+        Running(self, "toil", "--cmdline", "-")
         first, second = self.snapshot("first"), self.snapshot("second")
         answer = self.json(NO, "diff", first, second)
         changed = {d["path"] for d in answer["differences"] if not d["moves"]}
