@@ -128,22 +128,38 @@ class Ends(fixture.TlsTest):
     def test_last_words_arrive_against_a_flood(self):
         """As when a target refuses while the source sends its pages."""
         client, server = self.pair()
-        heard = []
+        words, heard = b"no, because", []
 
         def flood():
             try:
                 while True:
                     client.plain.sendall(bytes(MIB))
             except OSError:
-                heard.append(receive(client.plain, 100))
+                # No more than that: a reset follows, for what nobody took of the flood.
+                heard.append(receive(client.plain, len(words)))
 
         thread = threading.Thread(target=flood)
         thread.start()
         receive(server.plain, 10 * MIB)
-        server.plain.sendall(b"no, because")
+        server.plain.sendall(words)
         self.assertEqual(server.end(), (0, ""))
         thread.join(TIMEOUT)
-        self.assertEqual(heard, [b"no, because"])
+        self.assertEqual(heard, [words])
+
+    def test_last_words_arrive_where_somebody_was_writing(self):
+        """The end is known there before they are read, and more waits to be written."""
+        client, server = self.pair()
+        client.plain.settimeout(1)
+        with self.assertRaises(TimeoutError):
+            while True:
+                client.plain.send(bytes(MIB))
+        client.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, client.process.pid, os.WSTOPPED | os.WNOWAIT)
+        server.plain.sendall(b"no, because")
+        self.assertEqual(server.end(), (0, ""))
+        client.process.send_signal(signal.SIGCONT)
+        client.plain.settimeout(TIMEOUT)
+        self.assertEqual(receive(client.plain, 11), b"no, because")
 
     def test_caller_leaves_while_the_peer_is_deaf(self):
         client, server = self.pair()
