@@ -48,7 +48,7 @@ def turn(say):
     directory.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
         places = [stack.enter_context(open(directory / f"place-{index}", "w", encoding="ascii"))
-                  for index in range(os.cpu_count() or 1)]
+                  for index in range(len(os.sched_getaffinity(0)))]
         waiting = False
         while not any(_try_lock(place) for place in places):
             if not waiting:
@@ -109,11 +109,22 @@ def point(link, target):
         new.replace(link)
 
 
+def use(path):
+    """Note that the entry `path` is in use from now on; False if there is none."""
+    with locked(f"{path.parent.name}-in-use"):
+        if not path.is_dir():
+            return False
+        os.utime(path)
+        return True
+
+
 def keep_newest(parent, count):
     """Remove all but the `count` entries of `parent` that were used last; none used just now."""
-    entries = [path for path in parent.iterdir()
-               if path.is_dir() and not path.is_symlink() and not path.name.startswith(".")]
-    entries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in entries[count:]:
-        if time.time() - path.stat().st_mtime > IN_USE_SECONDS:
-            shutil.rmtree(path, ignore_errors=True)
+    # Whoever is about to use one either has said so before, or finds it gone.
+    with locked(f"{parent.name}-in-use"), scratch(parent) as doomed:
+        entries = [path for path in parent.iterdir()
+                   if path.is_dir() and not path.is_symlink() and not path.name.startswith(".")]
+        entries.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in entries[count:]:
+            if time.time() - path.stat().st_mtime > IN_USE_SECONDS:
+                path.rename(doomed / path.name)

@@ -36,6 +36,7 @@ info: action=ignore
 debug: action=ignore
 port_e9_hack: enabled={go}
 """
+GREET_SECONDS = 120  # a host that has nothing else to do takes none
 LIBRARIES = "emulator/usr/lib/x86_64-linux-gnu"
 
 # The display's tool bar: its second button from the right saves. Text mode, 32 pixels a button.
@@ -119,7 +120,7 @@ class Display:
 
     def __init__(self):
         self.near, self.far = socket.socketpair()
-        self.near.settimeout(20)
+        self.near.settimeout(GREET_SECONDS)
 
     def close(self):
         self.near.close()

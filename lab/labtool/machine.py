@@ -140,11 +140,10 @@ class Machine:
     def saved(self):
         """The directory of the saved machine, booted and saved if there is none."""
         path = cache.root() / "machines" / self.key()
-        if not path.is_dir():
+        while not cache.use(path):
             self.say(f"booting Linux {self.spec.kernel} once to save the booted machine "
                      "(about a minute)")
-        cache.entry(path, self._boot_and_save)
-        os.utime(path)
+            cache.entry(path, self._boot_and_save)
         cache.keep_newest(path.parent, SAVED_MACHINES)
         return path
 
