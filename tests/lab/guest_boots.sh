@@ -1,21 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Runs in the lab, for test_guest.py: one section per guest,
-#
-#	== NAME
-#	what umbra printed, stdout and stderr
-#	== NAME ended with STATUS
+# Runs in the lab, for test_guest.py: one section per guest, as steps.sh has them.
+
+# shellcheck source=tests/common/steps.sh
+. /lab/steps.sh
 
 kernel_words="console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests"
-
-section() {
-	name=$1
-	shift
-	echo "== $name"
-	"$@" 2>&1 </dev/null
-	echo "
-== $name ended with $?"
-}
 
 # NAME KERNEL OPTIONS CMDLINE: a stock Debian kernel
 debian() {
@@ -31,7 +21,7 @@ fail_entry() {
 	exec 3<>/tmp/keys
 	umbra run --name entry --kernel /lab/echo </tmp/keys >/tmp/entry 2>&1 &
 	guest=$!
-	until grep -q ready /tmp/entry || ! kill -0 $guest; do usleep 20000; done
+	await ready /tmp/entry $guest
 	umbra pause entry
 	if umbra set --force entry s_cet=0x8000000000000004; then
 		umbra resume entry
@@ -40,9 +30,9 @@ fail_entry() {
 		umbra quit entry
 	fi
 	wait $guest
-	status=$?
+	result=$?
 	cat /tmp/entry
-	return $status
+	return $result
 }
 
 section fail-entry fail_entry

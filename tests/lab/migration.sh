@@ -1,35 +1,41 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Runs in the lab, for test_migration.py: migration.sh MOVES. A stock guest goes from
-# process to process while it works; each process's output is a section, and each move one:
+# Runs in the lab, for test_migration.py: migration.sh MOVES. A stock guest goes from process to
+# process while it works; sections as steps.sh has them: for each move one, for each process what
+# the guest said there (gN) and what umbra said (gN-told).
 #
-#	== NAME
-#	what was printed, stdout and stderr
-#	== NAME ended with STATUS
+# The guest works until the last of its processes asks it to end: however long a move takes, it
+# is in the middle of its work.
+
+# shellcheck source=tests/common/steps.sh
+. /lab/steps.sh
 
 moves=$1
 kernel_words="console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests"
 
+# NAME PID: what the process told, when it has ended.
+told() {
+	ended "$1" "$2"
+	section "$1-told" cat "/tmp/$1-told"
+}
+
+# NAME COMMAND...: in the background, its two streams apart: the guest may be in the middle of a line.
+start() {
+	name=$1
+	shift
+	"$@" --name "$name" </dev/null >"/tmp/$name" 2>"/tmp/$name-told" &
+	started=$!
+}
+
 # The waiting side listens before its name is there.
-await_listening() {
-	until umbra list | grep -q "^$1 .*inmigrate"; do
-		kill -0 "$2" || return 1
-		usleep 20000
-	done
+listens() {
+	umbra list | grep -q "^$1 .*inmigrate"
 }
 
-await() {
-	until grep -q "$1" "$2"; do
-		kill -0 "$3" || return 1
-		usleep 20000
-	done
-}
-
-umbra run --kernel /lab/vmlinuz --initrd /lab/initrd --memory 192M --cpus 2 --cet on --name g0 \
-	--cmdline "$kernel_words -- sh -c \"shstk_endure 96 $((2 * moves + 4)) || dmesg | tail -5\"" \
-	</dev/null >/tmp/g0 2>&1 &
-pid=$!
-await "pass 1" /tmp/g0 $pid || cat /tmp/g0
+start g0 umbra run --kernel /lab/vmlinuz --initrd /lab/initrd --memory 192M --cpus 2 --cet on \
+	--cmdline "$kernel_words -- sh -c \"stty -echo; shstk_endure 96 0 || dmesg | tail -5\""
+pid=$started
+await "endure: pass" /tmp/g0 $pid
 
 n=0
 while [ $n -lt "$moves" ]; do
@@ -38,30 +44,19 @@ while [ $n -lt "$moves" ]; do
 	uri=unix:/tmp/in.$next
 	[ $((n % 3)) = 2 ] && uri=tcp:127.0.0.1:$((4000 + next))
 	channels=$((1 + n % 2 * 3))
-	umbra run --incoming $uri --name g$next </dev/null >/tmp/g$next 2>&1 &
-	next_pid=$!
-	await_listening g$next $next_pid
-	echo "== move-$next"
-	umbra migrate g$n $uri --channels $channels --downtime 300 2>&1
-	status=$?
-	echo "
-== move-$next ended with $status"
+	last=
+	[ $next = "$moves" ] && last=asking_to_end
+	start g$next $last umbra run --incoming $uri
+	await_true $started listens g$next
+	section move-$next umbra migrate g$n $uri --channels $channels --downtime 300
 	if [ $status != 0 ]; then
-		kill $next_pid
-		break
+		# Neither would end.
+		umbra quit g$n
+		umbra quit g$next
+		n=$moves
 	fi
-	wait $pid
-	n=$next
-	pid=$next_pid
+	told g$((next - 1)) $pid
+	pid=$started
+	n=$((n + 1))
 done
-# The last one lets it come to its end.
-wait $pid
-status=$?
-i=0
-while [ $i -le $n ]; do
-	echo "== g$i"
-	cat /tmp/g$i
-	echo "
-== g$i ended with $([ $i = $n ] && echo $status || echo 0)"
-	i=$((i + 1))
-done
+told "g$next" $pid

@@ -45,8 +45,7 @@ def run_all():
             "cpuid": lab.BUILD / "tests" / "guests" / "cpuid",
             "vmlinuz": vmlinuz, "vmlinux": vmlinux,
         }, timeout=1500)
-    return {name: (body, int(status)) for name, body, status in re.findall(
-        r"^== (\S+)\n(.*?)^== \1 ended with (\d+)$", text, re.M | re.S)}
+    return lab.sections(text)
 
 
 class Guests(unittest.TestCase):

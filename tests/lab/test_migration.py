@@ -8,11 +8,11 @@ UMBRA_MIGRATIONS says how often, 2 if unset. A move takes half a minute or more 
 
 import os
 import pathlib
-import re
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
+import endure  # noqa: E402
 import lab  # noqa: E402
 import tap  # noqa: E402
 
@@ -24,18 +24,15 @@ class Migration(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        text = lab.run(["/lab/migration.sh", str(MOVES)], {
+        cls.sections = lab.sections(lab.run(["/lab/migration.sh", str(MOVES)], {
             "migration.sh": lab.ROOT / "tests" / "lab" / "migration.sh",
             "initrd": lab.BUILD / "tests" / "guest_image" / "endure-initrd.cpio",
             "vmlinuz": lab.part("vmlinuz-7.3"),
-        }, timeout=600 + 300 * MOVES)
-        cls.sections = {name: (body, int(status)) for name, body, status in re.findall(
-            r"^== (\S+)\n(.*?)^== \1 ended with (\d+)$", text, re.M | re.S)}
+        }, timeout=600 + 300 * MOVES))
 
     def section(self, name):
-        self.assertIn(name, self.sections)
         text, status = self.sections[name]
-        self.assertEqual(status, 0, text)
+        self.assertEqual(status, 0, self.sections.text)
         return text
 
     def test_every_move_succeeds_and_tells_its_cost(self):
@@ -46,18 +43,17 @@ class Migration(unittest.TestCase):
 
     def test_the_work_goes_on_from_process_to_process(self):
         outputs = [self.section(f"g{n}") for n in range(MOVES + 1)]
-        whole = "".join(outputs)
-        passes = [int(n) for n in re.findall(r"^endure: pass (\d+)$", whole, re.M)]
+        said = "".join(outputs)
         # Each line once, in order, whichever process printed it: nothing was lost or done twice.
-        self.assertEqual(passes, list(range(1, 2 * MOVES + 5)), whole)
-        self.assertEqual(whole.count("umbra-guest: init"), 1)
-        self.assertNotIn("WRONG", whole)
+        passes = endure.passes(said)
+        self.assertEqual(passes, list(range(1, len(passes) + 1)), said)
+        self.assertEqual(said.count("umbra-guest: init"), 1, said)
+        self.assertIn("endure: pass 1\n", outputs[0])
+        self.assertNotIn("endure: asked to end", "".join(outputs[:-1]))
+        endure.assert_the_end(self, said)
         for n in range(MOVES):
-            self.assertIn("umbra: the guest moved to ", outputs[n])
-        last = outputs[MOVES]
-        self.assertRegex(last, r"(?m)^endure: all right, \d+ signals$")
-        self.assertIn("endure: an overwritten return: SEGV_CPERR\n", last)
-        self.assertIn("umbra: the guest powered off\n", last)
+            self.assertIn("umbra: the guest moved to ", self.section(f"g{n}-told"))
+        self.assertIn("umbra: the guest powered off\n", self.section(f"g{MOVES}-told"))
 
 
 if __name__ == "__main__":

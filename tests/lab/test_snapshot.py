@@ -8,10 +8,11 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
+import endure  # noqa: E402
 import lab  # noqa: E402
 import tap  # noqa: E402
 
-PASSES = 12  # in snapshot.sh
+PASSES_TOLD = 2  # in snapshot.sh: before it is stored, and again before what changed since is
 
 
 class Snapshot(unittest.TestCase):
@@ -24,38 +25,32 @@ class Snapshot(unittest.TestCase):
             "initrd": lab.BUILD / "tests" / "guest_image" / "endure-initrd.cpio",
             "vmlinuz": lab.part("vmlinuz-7.3"),
         }, timeout=1200)
-        cls.sections = {name: (body, int(status)) for name, body, status in re.findall(
-            r"^== (\S+)\n(.*?)^== \1 ended with (\d+)$", text, re.M | re.S)}
+        cls.sections = lab.sections(text)
         cls.times = {name: int(ms) for name, ms in re.findall(
             r"^time: (\w+) was there for (\d+) ms$", text, re.M)}
 
     def section(self, name, status=0):
-        self.assertIn(name, self.sections)
         text, found = self.sections[name]
         self.assertEqual(found, status, text)
         return text
 
-    def assert_comes_to_its_end(self, text, first):
-        """The whole rest of the work, and the proof that returns are still guarded."""
-        passes = [int(n) for n in re.findall(r"^endure: pass (\d+)$", text, re.M)]
-        self.assertEqual(passes, list(range(first, PASSES + 1)), text)
-        self.assertRegex(text, r"(?m)^endure: all right, \d+ signals$")
-        self.assertIn("endure: an overwritten return: SEGV_CPERR\n", text)
+    def assert_goes_on(self, name):
+        """Stored in the middle of its work, it comes to its end; its first pass there."""
+        text = self.section(name)
+        first = endure.assert_comes_to_its_end(self, text)
         self.assertIn("umbra: the guest powered off\n", text)
+        return first
 
     def assert_moved(self, name):
         self.assertRegex(self.section(f"{name}-full"), r"MiB of RAM stored\n")
         self.assertRegex(self.section(f"{name}-since"), r"MiB of RAM stored\n")
         before = self.section(f"{name}-before")
-        after = self.section(f"{name}-after")
-        told = [int(n) for n in re.findall(r"^endure: pass (\d+)$", before, re.M)]
-        self.assertLess(told[-1], PASSES, "it was not met in the middle")
-        self.assertNotIn("umbra-guest: init", after)
-        # What it had said before its last moment may have got lost with its process.
-        first, = re.findall(r"\A.*?^endure: pass (\d+)$", after, re.M | re.S)
-        self.assertIn(int(first), range(5, told[-1] + 2))
-        self.assert_comes_to_its_end(after, int(first))
-        return before, after
+        endure.assert_in_the_middle(self, before)
+        first = self.assert_goes_on(f"{name}-after")
+        # It worked on until it was killed. The line that it was at when it was stored may have got
+        # lost with its process, and goes on here without its beginning.
+        self.assertIn(first, range(2 * PASSES_TOLD + 1, endure.passes(before)[-1] + 3), before)
+        return before, self.section(f"{name}-after")
 
     def test_one_vcpu(self):
         self.assert_moved("one")
@@ -73,16 +68,13 @@ class Snapshot(unittest.TestCase):
             self.assertLess(float(end), self.times[name] / 1000)
 
     def test_a_full_one_outlives_the_next(self):
-        text = self.section("full-again")
-        first, = re.findall(r"\A.*?^endure: pass (\d+)$", text, re.M | re.S)
-        # It was asked for after the second pass; how much of the work goes on until then varies.
-        self.assertIn(int(first), range(3, PASSES + 1))
-        self.assert_comes_to_its_end(text, int(first))
+        # It was asked for after so many passes; how much of the work goes on until then varies.
+        self.assertGreater(self.assert_goes_on("full-again"), PASSES_TOLD)
 
     def test_full_blocks_are_huge_pages_of_the_file(self):
         """The machine's /tmp is a tmpfs, mounted without any of its own."""
-        kib, = re.findall(r"^ShmemHugePages: +(\d+) kB$", self.section("one-huge"), re.M)
-        self.assertGreater(int(kib), 0)
+        text = self.section("one-huge")
+        self.assertRegex(text, r"(?m)^ShmemHugePages: +[1-9]\d* kB$")
 
     def test_cet_cannot_be_taken_away(self):
         text = self.section("off", 1)
