@@ -5,6 +5,9 @@
  * ring 0 says what came out. At the end a return address is overwritten, which must be
  * found out as ever.
  *
+ * With "endless" on the command line it goes on until there is a byte of input, and two rounds
+ * more: it cannot be through before it is where it is asked.
+ *
  * Ring 0 has IBT and no shadow stack, as in Linux. With one, a page of its stack that is
  * missing when it is entered makes a VM exit in the middle, with the shadow stack's token
  * busy already, and the second attempt then finds it so ("prematurely busy": SDM 1, 17.2.3
@@ -15,8 +18,11 @@
 const char guest_name[] = "cet_deep";
 
 #define ROUNDS	      24
+#define ROUNDS_LEFT   2 /* when asked to end */
+#define ENDLESS	      (~0UL)
 #define DEPTH	      27
 
+#define SERIAL	      UMBRA_TEST_SERIAL_PORT
 #define MSR_U_CET     0x6a0
 #define MSR_S_CET     0x6a2
 #define MSR_PL3_SSP   0x6a7
@@ -38,7 +44,7 @@ extern uint64_t page_map[];
 static uint64_t pointers[512] PAGE_ALIGNED, directory[512] PAGE_ALIGNED, table[512] PAGE_ALIGNED;
 static uint64_t shadow[512] PAGE_ALIGNED;
 static uint8_t user_stack[32768] PAGE_ALIGNED, entry_stack[8192] PAGE_ALIGNED;
-static volatile uint64_t round_number, result;
+static volatile uint64_t round_number, result, rounds = ROUNDS;
 
 static void map_shadow_stack(void)
 {
@@ -88,7 +94,7 @@ __attribute__((noinline)) static void return_elsewhere(void)
 
 __attribute__((noreturn)) static void payload(void)
 {
-	while (round_number < ROUNDS) {
+	while (round_number < rounds) {
 		result = nest(100, round_number);
 		round_number++;
 		__asm__ volatile("ud2" ::: "memory");
@@ -106,13 +112,15 @@ static void on_call(InterruptFrame *frame)
 	if (frame->cs != SELECTOR_USER_CODE)
 		wrong("exception 6 in ring 0 at %x", frame->rip);
 	say("round %u result %x", number, result);
+	if (rounds == ENDLESS && in8(SERIAL + 5) & 1)
+		rounds = number + ROUNDS_LEFT;
 	frame->rip += 2;
 }
 
 static void on_cp(InterruptFrame *frame)
 {
 	say("cp error %u cpl %u after %u rounds", frame->error, frame->cs & 3, round_number);
-	if (frame->error != CP_NEAR_RET || round_number != ROUNDS)
+	if (frame->error != CP_NEAR_RET || round_number != rounds)
 		wrong("this was no crime, at %x", frame->rip);
 	say("done");
 	power_off();
@@ -123,11 +131,13 @@ void guest_main(const BootInfo *boot)
 	uint64_t cr0, cr4;
 	Cpuid leaf = cpuid(7, 0);
 
-	(void)boot;
 	if (!(leaf.ecx >> 7 & 1) || !(leaf.edx >> 20 & 1)) {
 		say("no CET in CPUID");
 		return;
 	}
+	if (memcmp(boot->cmdline, "endless", sizeof("endless") - 1) == 0)
+		rounds = ENDLESS;
+	out8(SERIAL + 4, 3); /* DTR and RTS: it wants input */
 	map_shadow_stack();
 	__asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
 	__asm__ volatile("mov %0, %%cr0" ::"r"(cr0 | CR0_WP));

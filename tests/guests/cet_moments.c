@@ -9,7 +9,9 @@
  * overwrites a return address, which has to be found out and is then put right; the last time
  * it is not.
  *
- * The command line has rounds=N. What is said is known beforehand: tests/save_load/expect.c.
+ * The command line has rounds=N; with 0 it goes on until there is a byte of input, and two rounds
+ * more: it cannot be through before it is where it is asked. What is said is known
+ * beforehand: tests/save_load/expect.c.
  * Ring 0 has no shadow stack of its own, for the reason that cet_deep.c tells.
  */
 #include "cet_moments_tasks.h"
@@ -30,6 +32,8 @@ const char guest_name[] = "cet_moments";
 #define TICK_DURING   25000  /* shorter than what a tick does */
 #define NAP	      700000
 
+#define SERIAL	      UMBRA_TEST_SERIAL_PORT
+#define ROUNDS_LEFT   2 /* when asked to end */
 #define PORT_NOBODY   0x80
 #define TICK_EXITS    40
 #define SWITCH_EXITS  120
@@ -58,7 +62,8 @@ extern uint64_t page_map[], gdt[];
 static uint64_t pointers[512] PAGE_ALIGNED, directory[512] PAGE_ALIGNED, table[512] PAGE_ALIGNED;
 static uint64_t shadow[SHADOWS][512] PAGE_ALIGNED;
 Processor processors[MOMENTS_CPUS_MAX];
-static uint64_t rounds, signal_right, tick_right;
+static uint64_t signal_right, tick_right;
+static volatile uint64_t rounds; /* 0: nobody has asked yet */
 static uint8_t idt_pointer[10];
 static volatile unsigned finished;
 static volatile char lock;
@@ -204,16 +209,32 @@ static void nap(Processor *self)
 		__asm__ volatile("sti; hlt; cli" ::: "memory");
 }
 
+/* All end with the same round, one that none has begun. Under the lock, as is their counting. */
+static void hear_whether_to_end(void)
+{
+	uint64_t last = 0;
+
+	if (rounds || !(in8(SERIAL + 5) & 1))
+		return;
+	for (unsigned i = 0; i < MOMENTS_CPUS_MAX; i++)
+		if (processors[i].round > last)
+			last = processors[i].round;
+	rounds = last + ROUNDS_LEFT;
+}
+
 static void end_round(Processor *self, unsigned number, InterruptFrame *frame)
 {
-	if (self->round) {
-		take_lock();
+	take_lock();
+	if (self->round)
 		say("cpu %u round %u result %x crimes %u", (uint64_t)number, self->round,
 		    self->result, self->crimes);
-		drop_lock();
+	hear_whether_to_end();
+	drop_lock();
+	if (self->round)
 		nap(self);
-	}
+	take_lock();
 	self->round++;
+	drop_lock();
 	frame->rip += 2;
 	frame->rflags |= RFLAGS_IF;
 }
@@ -367,6 +388,7 @@ void guest_main(const BootInfo *boot)
 		return;
 	}
 	rounds = read_rounds(boot->cmdline);
+	out8(SERIAL + 4, 3); /* DTR and RTS: it wants input */
 	signal_right = on_signal_work();
 	tick_right = mix_left(TICK_DEPTH, MOMENTS_SEED);
 	idle_right = idle_work();

@@ -1,23 +1,21 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Runs in the lab, for test_moments.py: moments.sh MOMENTS ROUNDS SEED. One section per run,
-#
-#	== NAME
-#	what the guest said, then what `moments` did
-#	== NAME ended with STATUS
+# Runs in the lab, for test_moments.py: moments.sh MOMENTS SEED. One section per run, as steps.sh has
+# them: what the guest said, then what `moments` did.
 
-section() {
-	name=$1
-	shift
-	echo "== $name"
+# shellcheck source=tests/common/steps.sh
+. /lab/steps.sh
+
+seed=$2
+
+# MOMENTS_OPTION...: their outputs one after the other, whichever is written first.
+run() {
 	moments --seed "$seed" "$@" /lab/cet_moments 2>/tmp/told
-	status=$?
+	result=$?
 	cat /tmp/told
-	echo "
-== $name ended with $status"
+	return $result
 }
 
-seed=$3
-section undisturbed --times 0 --cmdline rounds=8
-section moved --times "$1" --cmdline "rounds=$2"
-section without-ssp --times 8 --cmdline rounds=20 --leave-out guest_ssp
+section undisturbed run --times 0 --cmdline rounds=8
+section moved run --times "$1" --all-kinds --cmdline rounds=0
+section without-ssp run --times 8 --cmdline rounds=0 --leave-out guest_ssp

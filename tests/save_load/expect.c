@@ -3,7 +3,8 @@
  * What the guests `work`, `cet_deep` and `cet_moments` have to say, reckoned by other code than
  * theirs: no SSE, no memory shared between the rounds but one array, no calls through pointers.
  *
- *	expect work|cet_deep
+ *	expect work
+ *	expect cet_deep [ROUNDS]
  *	expect cet_moments CPUS ROUNDS		one processor after the other
  */
 #include <inttypes.h>
@@ -53,16 +54,16 @@ static uint64_t mix(int right, unsigned n, uint64_t seed)
 	return right ? below ^ seed : below * 3;
 }
 
-static int cet_deep(void)
+static int cet_deep(unsigned rounds)
 {
-	for (uint64_t round = 0; round < DEEP_ROUNDS; round++) {
+	for (uint64_t round = 0; round < rounds; round++) {
 		uint64_t result = mix(0, DEEP_DEPTH, round + DEEP_NEST);
 
 		for (unsigned n = 0; n <= DEEP_NEST; n++)
 			result += n;
 		printf("cet_deep: round %" PRIu64 " result 0x%" PRIx64 "\n", round + 1, result);
 	}
-	printf("cet_deep: cp error 1 cpl 3 after %u rounds\ncet_deep: done\n", DEEP_ROUNDS);
+	printf("cet_deep: cp error 1 cpl 3 after %u rounds\ncet_deep: done\n", rounds);
 	return 0;
 }
 
@@ -93,10 +94,11 @@ int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], "work") == 0)
 		return work();
-	if (argc == 2 && strcmp(argv[1], "cet_deep") == 0)
-		return cet_deep();
+	if (argc >= 2 && argc <= 3 && strcmp(argv[1], "cet_deep") == 0)
+		return cet_deep(argc == 3 ? (unsigned)atoi(argv[2]) : DEEP_ROUNDS);
 	if (argc == 4 && strcmp(argv[1], "cet_moments") == 0)
 		return cet_moments((unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]));
-	fputs("usage: expect work|cet_deep | expect cet_moments CPUS ROUNDS\n", stderr);
+	fputs("usage: expect work | expect cet_deep [ROUNDS] | expect cet_moments CPUS ROUNDS\n",
+	      stderr);
 	return 2;
 }

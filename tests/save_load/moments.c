@@ -5,9 +5,11 @@
  * restore`. What the guest said in all of them appears on stdout as one; stderr tells in how
  * many of the moments at least one vCPU was doing what.
  *
- *	moments [--times N] [--every MICROSECONDS] [--seed N] [--cpus N] [--cmdline TEXT]
- *		[--leave-out REGISTER] GUEST
+ *	moments [--times N] [--all-kinds] [--every MICROSECONDS] [--seed N] [--cpus N]
+ *		[--cmdline TEXT] [--leave-out REGISTER] GUEST
  *
+ * The last process gives its guest a byte of input, which asks it to end.
+ * --all-kinds: not before there was a moment of each kind (but the rarest), or FEW times as many.
  * --leave-out: the files lose a CET register, for tests that must then fail.
  * Exit status: 0 the last process ended with 0; 1 not; 2 trouble on the way there.
  */
@@ -28,10 +30,12 @@
 
 #define LAPIC_IN_SERVICE 0x100
 #define LAPIC_REQUESTED	 0x200
+#define FEW		 5
 #define WAIT_FOR_ENDBR	 (1U << 11) /* of U_CET: IBT's tracker */
 
 typedef struct Options {
 	int times, every, seed, cpus;
+	gboolean all_kinds;
 	char *cmdline, *leave_out;
 } Options;
 
@@ -66,6 +70,7 @@ typedef struct Life {
 	unsigned number; /* of the process, from 0 */
 	char *socket, *output, *errors;
 	unsigned counts[KINDS];
+	bool asks_to_end;
 } Life;
 
 static G_NORETURN G_GNUC_PRINTF(1, 2) void die(const char *format, ...)
@@ -102,15 +107,44 @@ static int open_output(const char *file)
 	return fd;
 }
 
+/* Of how many moments it will be the last depends on what they were. */
+static bool is_last(const Life *life)
+{
+	const Options *options = life->options;
+	unsigned times = (unsigned)options->times;
+	bool all = true;
+
+	for (unsigned i = 0; i < TRACKING; i++)
+		all &= life->counts[i] > 0;
+	return life->number >= times && (!options->all_kinds || all || life->number >= FEW * times);
+}
+
+/* What a process has to give to its guest: nothing, or the byte that asks it to end. */
+static int open_input(Life *life)
+{
+	int ends[2];
+
+	life->asks_to_end = is_last(life);
+	if (!life->asks_to_end)
+		return -1;
+	if (pipe2(ends, O_CLOEXEC) < 0 || write(ends[1], "q", 1) != 1)
+		die("no input for the guest");
+	close(ends[1]);
+	return ends[0];
+}
+
 static void spawn(Life *life, const char *const *argv)
 {
 	int out = open_output(life->output), errors = open_output(life->errors);
+	int in = open_input(life);
 	g_autoptr(GError) error = NULL;
 
 	if (!g_spawn_async_with_fds(NULL, (char **)argv, NULL,
 				    G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL,
-				    &life->pid, -1, out, errors, &error))
+				    &life->pid, in, out, errors, &error))
 		die("%s: %s", argv[0], error->message);
+	if (in >= 0)
+		close(in);
 	close(out);
 	close(errors);
 }
@@ -366,6 +400,7 @@ static Options parse(int *argc, char ***argv)
 		{"seed", 0, 0, G_OPTION_ARG_INT, &o.seed, NULL, NULL},
 		{"cpus", 0, 0, G_OPTION_ARG_INT, &o.cpus, NULL, NULL},
 		{"cmdline", 0, 0, G_OPTION_ARG_STRING, &o.cmdline, NULL, NULL},
+		{"all-kinds", 0, 0, G_OPTION_ARG_NONE, &o.all_kinds, NULL, NULL},
 		{"leave-out", 0, 0, G_OPTION_ARG_STRING, &o.leave_out, NULL, NULL},
 		{0},
 	};
@@ -393,7 +428,7 @@ int main(int argc, char **argv)
 		die("no folder for its files");
 	set_urgent(0, SCHED_RESET_ON_FORK);
 	begin(&life, argv[1]);
-	while (life.number < (unsigned)options.times && await_guest(&life)) {
+	while (!life.asks_to_end && await_guest(&life)) {
 		set_urgent(life.pid, SCHED_RESET_ON_FORK);
 		g_usleep((gulong)g_rand_int_range(random, 0, options.every));
 		move(&life);

@@ -5,9 +5,10 @@
  * appears on stdout as one. Exit status: 0 if the guest powered off.
  *
  *	save_load [--times N] [--every MICROSECONDS] [--seed N] [--cpus N] [--lines N]
- *		  [--leave-out REGISTER] [--say] [--initrd FILE] [--cmdline TEXT] GUEST
+ *		  [--leave-out REGISTER] [--ask] [--say] [--initrd FILE] [--cmdline TEXT] GUEST
  *
  * --lines N: the first save comes when the guest has said so many lines.
+ * --ask: the last machine gives the guest a byte of input, which asks it to end.
  * --leave-out: loads a CET register as a fresh vCPU has it, for tests that must then fail.
  */
 #include "leave_out.h"
@@ -26,7 +27,7 @@
 typedef struct Options {
 	int times, every, seed, cpus, lines;
 	char *leave_out, *initrd, *cmdline;
-	gboolean say;
+	gboolean say, ask;
 } Options;
 
 /* What the guest said, over all machines that it lived in; and whether it has ended. */
@@ -164,6 +165,13 @@ static void set_urgent(void)
 	(void)sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &priority);
 }
 
+static void ask_to_end(Machine *machine)
+{
+	io_bus_lock(machine_bus(machine));
+	serial_receive(machine_console(machine), (const uint8_t *)"q", 1);
+	io_bus_unlock(machine_bus(machine));
+}
+
 static Options parse(int *argc, char ***argv)
 {
 	Options o = {.times = 20, .every = 10000, .cpus = 1};
@@ -176,6 +184,7 @@ static Options parse(int *argc, char ***argv)
 		{"leave-out", 0, 0, G_OPTION_ARG_STRING, &o.leave_out, NULL, NULL},
 		{"initrd", 0, 0, G_OPTION_ARG_FILENAME, &o.initrd, NULL, NULL},
 		{"cmdline", 0, 0, G_OPTION_ARG_STRING, &o.cmdline, NULL, NULL},
+		{"ask", 0, 0, G_OPTION_ARG_NONE, &o.ask, NULL, NULL},
 		{"say", 0, 0, G_OPTION_ARG_NONE, &o.say, NULL, NULL},
 		{0},
 	};
@@ -216,6 +225,8 @@ int main(int argc, char **argv)
 		machine = move(machine, &options, &sink);
 		done++;
 	}
+	if (options.ask)
+		ask_to_end(machine);
 	while (!wait_ended(&listener, G_USEC_PER_SEC))
 		continue;
 	MachineEndKind kind = machine_wait(machine)->kind;
