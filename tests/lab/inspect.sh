@@ -3,6 +3,9 @@
 # Runs in the lab, for test_inspect.py: a guest that tells its CET registers and
 # holds still, what umbra says of them from outside, and what it may write there.
 
+# shellcheck source=tests/common/steps.sh
+. /lab/steps.sh
+
 # start NAME KERNEL CET: runs the guest with input from file descriptor 3.
 start() {
 	mkfifo "/tmp/$1.in"
@@ -13,12 +16,9 @@ start() {
 	exec 3>"/tmp/$1.in"
 }
 
-# await NAME TEXT N: until the guest has said it N times.
-await() {
-	until [ "$(grep -c "$2" "/tmp/$1.out")" -ge "$3" ]; do
-		kill -0 $guest 2>/dev/null || { cat "/tmp/$1.out"; exit 1; }
-		usleep 50000
-	done
+# await_from NAME TEXT N: until the guest has said it N times.
+await_from() {
+	await "$2" "/tmp/$1.out" $guest "$3"
 }
 
 # refused WORDS…: umbra set with these, if it does; prints its status and what it said.
@@ -34,9 +34,13 @@ check() {
 }
 
 start ring0 cet_state on
-await ring0 waiting 1
+await_from ring0 waiting 1
 echo "== json"
 umbra inspect ring0 --json
+echo "== stops"
+for _ in 1 2 3 4 5; do
+	umbra inspect ring0 --json | grep -o '"stopped_us": *[0-9]*'
+done
 echo "== text"
 umbra inspect ring0
 echo "== check"
@@ -60,7 +64,7 @@ umbra set ring0 pl1_ssp=0x8000001000 u_cet=1 int_ssp_tab=0
 echo "status $?"
 umbra resume ring0
 printf x >&3
-await ring0 waiting 2
+await_from ring0 waiting 2
 umbra pause ring0
 echo "== forced"
 refused ring0 --force s_cet=0x8000000000000004
@@ -80,14 +84,14 @@ umbra run --name ring3 --kernel /lab/vmlinuz --initrd /lab/initrd --memory 256M 
 	--cmdline "console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests -- shstk_depth 20" \
 	</dev/null >/tmp/ring3.out 2>&1 &
 guest=$!
-await ring3 "shstk_depth: turning" 1
+await_from ring3 "shstk_depth: turning" 1
 echo "== json3"
-umbra inspect ring3 --json
+until_it_says '"cpl": *3' umbra inspect ring3 --json
 echo "== check3"
 check ring3
 echo "== told3"
 cat /tmp/ring3.out
-umbra pause ring3
+pause_in_ring_3 ring3
 umbra snapshot --quiet ring3 /tmp/ring3.snap
 echo "== check-file"
 check /tmp/ring3.snap
@@ -105,7 +109,7 @@ umbra quit ring3
 wait $guest
 
 start off echo off
-await off ready 1
+await_from off ready 1
 echo "== off"
 umbra inspect off --json
 umbra pause off

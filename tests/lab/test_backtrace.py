@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 """umbra backtrace, held against what a program in the guest says of its own shadow stack."""
 
-import json
 import pathlib
 import re
 import sys
@@ -26,10 +25,10 @@ class Backtrace(unittest.TestCase):
             "initrd": lab.BUILD / "tests" / "guest_image" / "depth-initrd.cpio",
             "vmlinuz": lab.part("vmlinuz-7.3"),
         })
-        cls.sections = dict(re.findall(r"^== (\w+)\n(.*?)(?=^== )", text, re.M | re.S))
+        cls.sections = lab.answers(text)
         cls.told = [(int(at, 16), int(value, 16)) for at, value in
                     re.findall(r"^entry \d+ (0x\w+) (0x\w+)$", cls.sections["told"], re.M)]
-        cls.vcpu, = json.loads(cls.sections["json"])["vcpus"]
+        cls.vcpu, = lab.loads(cls.sections["json"])["vcpus"]
 
     def test_the_guest_told_a_deep_stack(self):
         self.assertGreater(len(self.told), 2 * DEPTH)
@@ -68,7 +67,7 @@ class Backtrace(unittest.TestCase):
         self.assertEqual(len(re.findall(r"  outer\+0x", text)), DEPTH + 1)
 
     def test_a_limit_is_kept(self):
-        vcpu, = json.loads(self.sections["limit"])["vcpus"]
+        vcpu, = lab.loads(self.sections["limit"])["vcpus"]
         self.assertEqual(len(vcpu["frames"]), 3)
         self.assertEqual(vcpu["end"]["reason"], "limit")
 
