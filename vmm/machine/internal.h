@@ -17,7 +17,7 @@ typedef struct Vcpu {
 	Machine *machine;
 	pthread_t thread;
 	bool has_thread;
-	_Atomic pid_t thread_id; /* as the kernel counts threads; 0 before it runs */
+	pid_t thread_id; /* as the kernel counts threads; set once, with run_lock held */
 } Vcpu;
 
 typedef struct Throttle Throttle;
@@ -72,6 +72,8 @@ bool vcpu_start(Vcpu *vcpu, GError **error);
 /* Brings the vCPU out of KVM_RUN, if it is in there and this is not its own thread. */
 void vcpu_interrupt(Vcpu *vcpu);
 void vcpu_join(Vcpu *vcpu);
+/* Waits until its thread, if it has one, has come to run. */
+pid_t vcpu_thread_id(Vcpu *vcpu);
 /* KVM_RUN, and what it came out with is done. False: it was interrupted, or failed. */
 bool vcpu_run_once(Vcpu *vcpu);
 bool vcpu_install_kick_signal(GError **error);

@@ -196,7 +196,7 @@ KvmVcpu *machine_vcpu(Machine *machine, unsigned id)
 
 pid_t machine_vcpu_thread_id(Machine *machine, unsigned id)
 {
-	return id < machine->n_vcpus ? atomic_load(&machine->vcpus[id].thread_id) : 0;
+	return id < machine->n_vcpus ? vcpu_thread_id(&machine->vcpus[id]) : 0;
 }
 
 unsigned machine_vcpu_count(const Machine *machine)

@@ -159,7 +159,7 @@ bool machine_view_vcpu(Machine *machine, unsigned id, VcpuView *ret_view, GError
  */
 bool machine_write_cet(Machine *machine, unsigned id, const CetState *state, GError **error);
 unsigned machine_vcpu_count(const Machine *machine);
-/* The kernel's id of the vCPU's thread, 0 before it runs. */
+/* The kernel's id of the vCPU's thread, 0 before machine_start(). In one thread with it. */
 pid_t machine_vcpu_thread_id(Machine *machine, unsigned id);
 const GuestMemory *machine_memory(const Machine *machine);
 

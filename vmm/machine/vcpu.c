@@ -188,11 +188,19 @@ bool vcpu_run_once(Vcpu *vcpu)
 	return false;
 }
 
+static void tell_thread_id(Vcpu *vcpu)
+{
+	pthread_mutex_lock(&vcpu->machine->run_lock);
+	vcpu->thread_id = gettid();
+	pthread_cond_broadcast(&vcpu->machine->run_changed);
+	pthread_mutex_unlock(&vcpu->machine->run_lock);
+}
+
 static void *vcpu_main(void *argument)
 {
 	Vcpu *vcpu = argument;
 
-	atomic_store(&vcpu->thread_id, gettid());
+	tell_thread_id(vcpu);
 	while (run_state_may_enter(vcpu))
 		vcpu_run_once(vcpu);
 	run_state_thread_ends(vcpu->machine);
@@ -218,6 +226,17 @@ bool vcpu_start(Vcpu *vcpu, GError **error)
 	}
 	vcpu->has_thread = true;
 	return true;
+}
+
+pid_t vcpu_thread_id(Vcpu *vcpu)
+{
+	if (!vcpu->has_thread)
+		return 0;
+	pthread_mutex_lock(&vcpu->machine->run_lock);
+	while (!vcpu->thread_id)
+		pthread_cond_wait(&vcpu->machine->run_changed, &vcpu->machine->run_lock);
+	pthread_mutex_unlock(&vcpu->machine->run_lock);
+	return vcpu->thread_id;
 }
 
 void vcpu_join(Vcpu *vcpu)
