@@ -17,6 +17,18 @@ static size_t hear(void *owner, const uint8_t *data, size_t length)
 	return length;
 }
 
+/* At the source. A guest whose output is not taken waits, and its output moves with it. */
+static size_t hear_here(void *owner, const uint8_t *data, size_t length)
+{
+	Trip *trip = owner;
+
+	g_mutex_lock(&trip->lock);
+	bool mute = trip->mute_after && strstr(trip->said->str, trip->mute_after);
+
+	g_mutex_unlock(&trip->lock);
+	return mute ? 0 : hear(owner, data, length);
+}
+
 static void on_ended(void *owner)
 {
 	Trip *trip = owner;
@@ -95,7 +107,9 @@ void trip_init(Trip *trip, const char *guest)
 		.kernel = g_build_filename(g_getenv("UMBRA_GUESTS"), guest, NULL),
 		.cmdline = "",
 	};
-	trip->here = trip->there = (MachineSink){
+	trip->here = (MachineSink){
+		.ended = on_ended, .console = {.write = hear_here, .owner = trip}, .owner = trip};
+	trip->there = (MachineSink){
 		.ended = on_ended, .console = {.write = hear, .owner = trip}, .owner = trip};
 }
 

@@ -27,6 +27,7 @@ typedef struct Trip {
 	GMutex lock; /* of the rest */
 	GCond changed;
 	GString *said;
+	const char *mute_after; /* NULL, or what it says after this is not taken at the source */
 	bool ended, failed, over;
 	MigrateStatus source_is, target_is;
 	unsigned recoveries; /* begun by the source */
