@@ -140,7 +140,8 @@ class Proxy:
         payload, data = struct.unpack_from("<II", header, 8)
         return header + self.read(one, payload + data)
 
-    def is_due(self, message):
+    def due(self, message):
+        """The fault, if it is this message's; another one may take its place from then on."""
         with self.lock:
             if message.name == "RAM" and "LATER" in self.counts:
                 message.name = "PAGES"
@@ -148,10 +149,10 @@ class Proxy:
             self.counts[message.name] = nth + 1
             self.seen.append(message.name)
             fault = self.fault
-            due = fault and not self.fired.is_set() and (fault.name, fault.nth) == (message.name, nth)
-            if due:
-                self.fired.set()
-            return due
+            if not fault or self.fired.is_set() or (fault.name, fault.nth) != (message.name, nth):
+                return None
+            self.fired.set()
+            return fault
 
     def pump(self, way, source, target):
         try:
@@ -162,8 +163,9 @@ class Proxy:
                 self.bytes[way] += len(data)
                 if len(data) >= HEADER and data[:4] == MAGIC:
                     message = Message(data)
-                    if self.is_due(message):
-                        self.hurt(way, message, target)
+                    fault = self.due(message)
+                    if fault:
+                        self.hurt(fault, way, message, target)
                         continue
                 self.send(way, target, data)
         except OSError:
@@ -178,9 +180,9 @@ class Proxy:
         if not self.silent and self.silent_way != way:
             target.sendall(data)
 
-    def hurt(self, way, message, target):
-        kind, data = self.fault.kind, message.data
-        inside = min(int(self.fault.where * len(data)), len(data) - 1)
+    def hurt(self, fault, way, message, target):
+        kind, data = fault.kind, message.data
+        inside = min(int(fault.where * len(data)), len(data) - 1)
         if kind == "cut":
             self.cut()
         elif kind == "cut after":
@@ -190,7 +192,7 @@ class Proxy:
             self.send(way, target, data[:inside])
             self.cut()
         elif kind == "flip":
-            bit = 1 << int(self.fault.where * len(data) * 8) % 8
+            bit = 1 << int(fault.where * len(data) * 8) % 8
             self.send(way, target, data[:inside] + bytes([data[inside] ^ bit]) + data[inside + 1:])
         elif kind == "drop":
             pass
@@ -198,7 +200,7 @@ class Proxy:
             self.send(way, target, data)
             self.send(way, target, data)
         elif kind == "late":
-            self.go_on.wait(self.fault.delay)
+            self.go_on.wait(fault.delay)
             self.send(way, target, data)
         elif kind == "swallow":
             self.silent = True
@@ -208,10 +210,10 @@ class Proxy:
             self.stuck = True
             self.go_on.wait()
         elif kind == "pause":
-            self.fault.act()
+            fault.act()
             self.send(way, target, data)
         elif kind == "act, drop":
-            self.fault.act()
+            fault.act()
             self.cut()
         else:
             raise ValueError(kind)

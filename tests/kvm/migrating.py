@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Guests that move between processes, and what must hold of them wherever they are."""
 
+import fcntl
 import os
 import re
+import select
+import struct
 import subprocess
+import termios
 import threading
 import time
 
 from harness import TIMEOUT, UMBRA, command
-from running import Qmp, QmpTest
+from running import QmpTest, connect
 
 MASK = (1 << 64) - 1
 MIB = 1 << 20
@@ -35,6 +39,11 @@ class Tally:
         return f"tally: r {r} sse {t & MASK} sum {t * self.factor & MASK} bad 0"
 
 
+def unread(stream):
+    """How many bytes a pipe holds."""
+    return struct.unpack("i", fcntl.ioctl(stream, termios.FIONREAD, bytes(4)))[0]
+
+
 class Side:
     """A process that has the guest, had it, or waits for it."""
 
@@ -55,8 +64,10 @@ class Side:
 
     def collect(self, stream, where):
         while True:
-            part = os.read(stream.fileno(), 65536)
+            select.select([stream], [], [])
+            # What is not in the pipe any more is in its place: see catch_up().
             with self.changed:
+                part = os.read(stream.fileno(), 65536)
                 setattr(self, where, getattr(self, where) + part)
                 self.changed.notify_all()
             if not part:
@@ -80,17 +91,22 @@ class Side:
                 raise AssertionError(f"{self.name}: {what} did not happen: {self.out[-500:]!r} "
                                      f"{self.err!r}")
 
+    def catch_up(self):
+        """What its process has written by now is in `out` and `err` when this returns."""
+        self.wait("silence", lambda side: not unread(side.process.stdout) and
+                  not unread(side.process.stderr))
+
+    def take_err(self):
+        """All that it has said of itself by now, and will not be held against it any more."""
+        self.catch_up()
+        with self.changed:
+            said, self.err = self.err, b""
+        return said
+
     def qmp(self):
         """Its client; waits for the socket."""
-        deadline = time.monotonic() + TIMEOUT
-        while self.client is None:
-            try:
-                if os.path.exists(self.path) or time.monotonic() > deadline:
-                    self.client = Qmp(self.path)
-            except ConnectionRefusedError:
-                if self.process.poll() is not None:
-                    raise
-            time.sleep(0.005)
+        if self.client is None:
+            self.client = connect(self.path, self.process)
         return self.client
 
     def status(self):
@@ -144,7 +160,7 @@ class Side:
 
 
 class MigrationTest(QmpTest):
-    patience = 2  # seconds; only faults that are silence wait for it
+    patience = 60  # seconds; nobody waits for it unless there is silence
 
     def setUp(self):
         super().setUp()
@@ -207,10 +223,12 @@ class MigrationTest(QmpTest):
 
     def assert_silent(self, side):
         """Its guest does not run: it would say several lines in this time."""
-        time.sleep(0.1)  # what it said before is through by then
-        said = side.out
+        side.catch_up()
+        lines = side.lines()
         time.sleep(0.3)
-        self.assertEqual(side.out, said)
+        side.catch_up()
+        # The beginning of a line waits for a moment in case the rest comes.
+        self.assertEqual(side.lines(), lines)
 
     def assert_goes_on(self, side):
         side.wait_lines(2)
@@ -268,4 +286,5 @@ class Moves(MigrationTest):
                                         r"the guest stood still for \d+\.\d ms: [^\n]+\n\Z")
         self.assertEqual(source.end(), (0, f"umbra: the guest moved to {uri}\n"))
         self.assert_goes_on(target)
-        self.assertEqual(target.status(), "running")
+        # A guest may run before the main thread knows that it is there.
+        self.wait_status(target, "running")

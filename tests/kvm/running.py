@@ -42,10 +42,25 @@ class Qmp:
             self.events.append(message)
 
     def execute(self, name):
-        return self.ask({"execute": name})["return"]
+        answer = self.ask({"execute": name})
+        if not answer or "return" not in answer:
+            raise AssertionError(f"{name}: {answer or 'the guest has ended'}")
+        return answer["return"]
 
     def next_event(self):
         return self.events.pop(0) if self.events else self.read()
+
+
+def connect(path, process=None):
+    """A client, as soon as somebody listens there; `process` is who should."""
+    deadline = time.monotonic() + TIMEOUT
+    while True:
+        try:
+            return Qmp(path)
+        except (FileNotFoundError, ConnectionRefusedError):  # not there, or not listening yet
+            if time.monotonic() > deadline or (process and process.poll() is not None):
+                raise
+        time.sleep(0.005)
 
 
 class Running:
@@ -78,7 +93,8 @@ class Running:
                 raise AssertionError(f"{text!r} did not come; seen: {seen!r}")
             part = os.read(self.process.stdout.fileno(), 4096)
             if not part:
-                raise AssertionError(f"{text!r} did not come: {self.process.stderr.read()!r}")
+                raise AssertionError(f"{text!r} did not come; seen: {seen!r}, and "
+                                     f"{self.process.stderr.read()!r}")
             seen += part
         return seen
 
@@ -113,16 +129,13 @@ class QmpTest(harness.GuestTest):
     def listed(self):
         """This test's guests, of which nothing is amiss."""
         result = self.umbra("list", "--json")
-        self.assertEqual(result.returncode, 0)
+        self.assertEqual(result.returncode, 0, result.stderr)
         self.assertNotIn(self.folder, result.stderr)
         return self.own(result)
 
     def qmp(self, path, wait=False):
         """A client; `wait`: as soon as somebody listens there."""
-        deadline = time.monotonic() + TIMEOUT
-        while wait and not os.path.exists(path) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        client = Qmp(path)
+        client = connect(path) if wait else Qmp(path)
         self.addCleanup(client.close)
         return client
 

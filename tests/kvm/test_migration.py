@@ -23,9 +23,8 @@ class Ways(Moves):
     def test_tcp(self):
         source, target = self.source(), self.target("tcp:127.0.0.1:0")
         target.wait("its port", lambda side: b"\n" in side.err)
-        port = re.fullmatch(r"umbra: listening on port (\d+)\n", target.err.decode())[1]
+        port = re.fullmatch(r"umbra: listening on port (\d+)\n", target.take_err().decode())[1]
         self.assert_command_moves(source, target, f"tcp:127.0.0.1:{port}", "--channels", "2")
-        target.err = b""
         self.finish([source, target], self.tally)
 
     def test_tcp_beyond_this_host(self):
@@ -103,6 +102,7 @@ class DryRun(Moves):
             self.assertEqual((result.returncode, result.stdout), (1, ""), result.stderr)
             self.assertRegex(result.stderr, r"\Aumbra: \S+: the peer says: [^\n]*--cet[^\n]*\n\Z")
             target.wait("its line", lambda side: side.err[seen:].endswith(b"\n"))
+            target.catch_up()
             self.assertRegex(target.err[seen:], rb"\Aumbra: a guest was turned away: [^\n]*\n\Z")
             self.assertEqual((source.status(), target.status()), ("running", "inmigrate"))
         self.assert_goes_on(source)

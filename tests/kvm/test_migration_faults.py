@@ -9,6 +9,7 @@ UMBRA_FAULTS is how many faults are tried (a few by default; 1,000 take a while)
 UMBRA_SEED the seed of those that are random.
 """
 
+import contextlib
 import os
 import pathlib
 import random
@@ -52,6 +53,8 @@ def allowed(fault):
 
 
 class FaultTest(MigrationTest):
+    patience = 2  # seconds; silence is one of the faults
+
     @classmethod
     def setUpClass(cls):
         cls.tally = Tally()
@@ -86,6 +89,7 @@ class FaultTest(MigrationTest):
         self.assert_goes_on(target)
         source.execute("quit")
         self.assertRegex(source.end()[1], r"\Aumbra: the guest moved to unix:[^\n]*\n\Z")
+        target.catch_up()
         self.assertEqual((source.process.returncode, target.err), (0, b""))
         self.sides.append(target)
 
@@ -93,6 +97,7 @@ class FaultTest(MigrationTest):
         self.assertEqual(source.status(), "running")
         self.assertRegex(last["error"], r"\A[^\n]+\Z")
         self.assert_goes_on(source)
+        source.catch_up()
         self.assertEqual(source.err, b"")
         self.assert_gives_up(target)
 
@@ -215,8 +220,10 @@ class Stopped(FaultTest):
         """Returns when no thread of it runs any more."""
         os.kill(side.process.pid, signal.SIGSTOP)
         for task in pathlib.Path(f"/proc/{side.process.pid}/task").iterdir():
-            while task.joinpath("stat").read_text().rpartition(") ")[2][0] != "T":
-                pass
+            # One that ends meanwhile does not run either.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                while task.joinpath("stat").read_text().rpartition(") ")[2][0] != "T":
+                    pass
 
     def stop_at(self, name, which):
         fault = Fault("pause", name)
@@ -305,7 +312,7 @@ class TwoHosts(FaultTest):
         source, target, proxy = self.begin_with("act, drop", "STARTED", self.unreachable)
         last = source.migrated()
         self.assert_paused(source, last)
-        self.assertEqual(target.status(), "running")
+        self.wait_status(target, "running")
         self.assert_goes_on(target)
         self.assertEqual(target.err, b"")
         # Its user looks, sees that it runs there, and ends it here.
@@ -325,10 +332,11 @@ class TwoHosts(FaultTest):
         self.finish(self.sides, self.tally)
 
     def come_back(self, name):
-        """The network is away for a while, from this message on."""
+        """The network is away for a while, from this message on; for less than both are patient."""
+        self.patience = 20
         source, target, proxy = self.begin_with("act, drop", name, self.unreachable)
         self.assertTrue(proxy.fired.wait(TIMEOUT))
-        time.sleep(self.patience / 2)
+        time.sleep(1)
         # Undecided: it stands still.
         self.assertEqual(source.execute("query-migrate")["status"], "device")
         proxy.reachable = True
@@ -366,7 +374,7 @@ class TwoHosts(FaultTest):
         source.execute("migrate_cancel")
         # Cancelled or not: it may run there.
         self.assert_paused(source, source.migrated())
-        self.assertEqual(target.status(), "running")
+        self.wait_status(target, "running")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import re
 import socket
 import subprocess
 import sys
-import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
 import tap  # noqa: E402
@@ -23,7 +22,7 @@ class Tls(MigrationTest):
 
     def listening(self):
         target = self.target("tls:localhost:0", "--tls", self.path("good"))
-        target.wait("its port", lambda side: b"port" in side.err)
+        target.wait("its port", lambda side: b"\n" in side.err)
         port, = re.findall(rb"listening on port (\d+)\n", target.err)
         return target, int(port)
 
@@ -46,8 +45,7 @@ class Tls(MigrationTest):
                 self.assertEqual(source.end(),
                                  (0, f"umbra: the guest moved to tls:localhost:{port}\n"))
                 self.assert_goes_on(target)
-            self.assertEqual(target.err.decode(), f"umbra: listening on port {port}\n")
-            target.err = b""
+            self.assertEqual(target.take_err().decode(), f"umbra: listening on port {port}\n")
             self.finish([source, target], Tally())
 
     def test_strangers_first_and_then_the_guest_by_two_connections(self):

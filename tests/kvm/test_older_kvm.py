@@ -5,7 +5,6 @@
 import errno
 import os
 import re
-import unittest
 
 import harness
 from harness import CANNOT_GO_ON, POWERED_OFF, TROUBLE, UMBRA, guest, run

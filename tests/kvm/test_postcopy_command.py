@@ -21,9 +21,9 @@ REPORT = (r"\S+ runs at \S.* now: \d+\.\d MiB sent in %s rounds, and \d+\.\d MiB
 
 
 class Command(MigrationTest):
-    def start_both(self, kib=KIB):
+    def start_both(self, kib=KIB, fill=16):
         self.tally = Tally(kib=kib)
-        self.from_, path = self.source(kib=kib), self.new_path()
+        self.from_, path = self.source(kib=kib, fill=fill), self.new_path()
         self.to, self.uri = self.target("unix:" + path), "unix:" + path
         self.proxied = self.new_path()
         self.proxy = Proxy(self.proxied, path)
@@ -49,7 +49,8 @@ class Command(MigrationTest):
 
     def assert_moved(self):
         self.assertEqual(self.from_.end(), (0, f"umbra: the guest moved to {self.uri}\n"))
-        self.to.err = b""
+        self.assertRegex(self.to.take_err(), rb"\A(umbra: the guest waits for pages [^\n]+\n"
+                                             rb"umbra: the migration goes on\n)*\Z")
         self.assert_goes_on(self.to)
         self.finish([self.from_, self.to], self.tally)
 

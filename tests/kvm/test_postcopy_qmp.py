@@ -52,6 +52,10 @@ class Postcopy(MigrationTest):
         self.until(self.from_, "active")
         self.from_.execute("migrate-start-postcopy")
 
+    def forget_recovery(self):
+        self.to.wait("its recovery", lambda side: side.err.endswith(b"goes on\n"))
+        self.to.take_err()
+
     def test_switch(self):
         self.switch(crawl=False)
         self.assertEqual(self.until(self.from_, "completed"),
@@ -83,8 +87,7 @@ class Postcopy(MigrationTest):
             self.from_.execute("migrate", uri=self.uri, resume=True)
             self.assertEqual(self.until(self.from_, "postcopy-active"),
                              ["postcopy-recover", "postcopy-active"])
-            self.to.wait("its recovery", lambda side: side.err.count(b"goes on"))
-            self.to.err = b""
+            self.forget_recovery()
         # All that it touches has come by request.
         self.to.wait_lines(3)
         self.assertGreater(self.from_.execute("query-migrate")["ram"]["postcopy-requests"], 0)
@@ -113,8 +116,7 @@ class Postcopy(MigrationTest):
         self.assertRegex(said, r"\A(umbra: not stopped yet by a signal: the guest runs at [^\n]* "
                                r"this process then ends by itself\n){2}"
                                rf"umbra: the guest moved to {re.escape(self.uri)}\n\Z")
-        self.to.wait("its recovery", lambda side: side.err.count(b"goes on"))
-        self.to.err = b""
+        self.forget_recovery()
         self.assert_goes_on(self.to)
         self.finish([self.from_, self.to], self.tally)
 
