@@ -18,6 +18,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
 import tap  # noqa: E402
+from terminal import rest_shown  # noqa: E402
 
 YES, NO, TROUBLE = 0, 1, 2
 STACK = 0x7FFF00000000
@@ -148,7 +149,7 @@ class Check(Files):
                               cwd=self.folder, stderr=inner, stdout=subprocess.PIPE, timeout=60,
                               check=False)
         os.close(inner)
-        shown = os.read(outer, 65536)
+        shown = rest_shown(outer)
         self.assertEqual(done.returncode, YES)
         self.assertIn(b"64 of 64 MiB of RAM", shown)
         self.assertTrue(shown.endswith(b"\r\x1b[K"), shown)

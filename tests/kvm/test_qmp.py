@@ -183,6 +183,8 @@ class Commands(QmpTest):
         process = subprocess.Popen(command("hang"), env=self.environment, stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
         process.stdout.readline()
         self.assertEqual([guest["name"] for guest in self.listed()], [f"umbra-{process.pid}"])
         self.assertEqual(self.umbra("quit", f"umbra-{process.pid}").returncode, 0)
@@ -214,7 +216,8 @@ class Commands(QmpTest):
         listener.listen()
 
         def answer():
-            with listener, listener.accept()[0] as connection:
+            # Who comes may leave before all is said, or not come at all.
+            with listener, contextlib.suppress(OSError), listener.accept()[0] as connection:
                 for text in says:
                     connection.sendall(text)
                 while says and connection.recv(4096):
@@ -222,9 +225,13 @@ class Commands(QmpTest):
 
         thread = threading.Thread(target=answer)
         thread.start()
-        yield path
-        thread.join()
-        os.unlink(path)
+        try:
+            yield path
+        finally:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            os.unlink(path)
 
     def test_list_while_one_ends(self):
         """Peers that close when they are asked: a guest that ends is not worth a word."""

@@ -10,6 +10,7 @@ import subprocess
 import harness
 from harness import TIMEOUT, TROUBLE, UMBRA
 from snapshots import MIB, SnapshotTest
+from terminal import rest_shown, shown_until
 
 
 class FakeGuest:
@@ -23,6 +24,7 @@ class FakeGuest:
         test.addCleanup(self.listener.close)
         self.listener.bind(self.path)
         self.listener.listen()
+        self.listener.settimeout(TIMEOUT)
 
     def accept(self, test):
         self.connection = self.listener.accept()[0]
@@ -91,13 +93,11 @@ class Command(SnapshotTest):
         guest, process = self.begin(stderr=slave)
         os.close(slave)
         guest.tell("active")
-        seen = b""
-        while b"RAM" not in seen:
-            seen += os.read(master, 4096)
-        self.assertEqual(seen, b"\r[#######                       ] 256 of 1024 MiB of RAM\x1b[K")
+        self.assertEqual(shown_until(master, b"\x1b[K"),
+                         b"\r[#######                       ] 256 of 1024 MiB of RAM\x1b[K")
         self.complete(guest)
         process.communicate(timeout=TIMEOUT)
-        self.assertEqual(os.read(master, 4096), b"\r\x1b[K")
+        self.assertEqual(rest_shown(master), b"\r\x1b[K")
 
     def test_ctrl_c(self):
         guest, process = self.begin()

@@ -18,7 +18,7 @@ class Trouble(SnapshotTest):
     def assert_full(self, folder, guest):
         before = sorted(os.listdir(folder))
         result = self.umbra("snapshot", "it", folder + "/snap")
-        self.assertEqual(result.returncode, TROUBLE)
+        self.assertEqual(result.returncode, TROUBLE, result.stderr)
         self.assertRegex(result.stderr, r"\Aumbra: snapshot '.*/snap': cannot [^\n]*: "
                                         r"(No space left on device|File too large)\n\Z")
         self.assertEqual(sorted(os.listdir(folder)), before)
@@ -70,14 +70,19 @@ class Trouble(SnapshotTest):
                             "a part of the guest's memory is gone")
         self.assertEqual(self.files(), ["snap"])
 
+    def has_mapped(self, process):
+        try:
+            return self.path() in pathlib.Path(f"/proc/{process.pid}/maps").read_text()
+        except ProcessLookupError:  # it has just ended
+            return False
+
     def truncate_under(self, length, *arguments):
         """The command is stopped when it has mapped the file, which then becomes that short."""
         size = os.path.getsize(self.path())
         for _ in range(50):
             process = subprocess.Popen([UMBRA, *arguments], env=self.environment, text=True,
                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            maps = f"/proc/{process.pid}/maps"
-            while process.poll() is None and self.path() not in pathlib.Path(maps).read_text():
+            while process.poll() is None and not self.has_mapped(process):
                 pass
             process.send_signal(signal.SIGSTOP)
             os.truncate(self.path(), length)

@@ -105,6 +105,7 @@ class Bytes(fixture.TlsTest):
                 sent += client.plain.send(bytes(MIB))
         except TimeoutError:
             pass
+        client.plain.settimeout(TIMEOUT)
         # Two buffers, two socket pairs, and what the kernel gives TCP.
         self.assertLess(sent, 32 * MIB)
         server.plain.sendall(b"the other way")
