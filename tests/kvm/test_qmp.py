@@ -17,6 +17,7 @@ from harness import POWERED_OFF, TIMEOUT, TROUBLE, UMBRA, command
 from running import QmpTest, Running
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+ANSWER_SECONDS = 5  # as vmm/cli/client.c has it
 UMBRA_GREETING = b'{"QMP": {"version": {"package": "umbra 9"}, "capabilities": []}}'
 
 
@@ -232,6 +233,21 @@ class Commands(QmpTest):
                 listener.shutdown(socket.SHUT_RDWR)
             thread.join()
             os.unlink(path)
+
+    def test_quit_waits_for_the_end(self):
+        """Longer than for an answer: the kernel takes seconds to take a large guest's memory."""
+        path = self.folder + "/slow"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            quits = subprocess.Popen([UMBRA, "quit", path], stdin=subprocess.DEVNULL,
+                                     stderr=subprocess.PIPE, text=True)
+            self.addCleanup(quits.communicate)
+            with listener.accept()[0] as connection:
+                connection.sendall(UMBRA_GREETING + b'{"return": {}}' * 2)
+                with self.assertRaises(subprocess.TimeoutExpired):
+                    quits.wait(ANSWER_SECONDS + 1)
+            self.assertEqual((quits.wait(TIMEOUT), quits.stderr.read()), (0, ""))
 
     def test_list_while_one_ends(self):
         """Peers that close when they are asked: a guest that ends is not worth a word."""

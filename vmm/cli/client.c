@@ -16,6 +16,9 @@
 
 /* A guest answers at once, unless its process is stopped or hangs. */
 #define ANSWER_SECONDS 5
+/* Its end takes as long as the kernel needs to give its memory back: many seconds for a large one.
+ */
+#define NO_DEADLINE G_MAXINT64
 /* The registers of 254 vCPUs are about 1 MB. */
 #define ANSWER_MAX (64 * 1024 * 1024)
 
@@ -61,7 +64,7 @@ static bool wait_ready(const Client *client, short events, gint64 deadline, GErr
 	for (;;) {
 		gint64 left = (deadline - g_get_monotonic_time()) / 1000;
 		struct pollfd ready = {.fd = client->fd, .events = events};
-		int n = poll(&ready, 1, (int)MAX(left, 0));
+		int n = poll(&ready, 1, (int)CLAMP(left, 0, G_MAXINT));
 
 		if (n > 0)
 			return true;
@@ -314,10 +317,9 @@ bool client_next_event(Client *client, const char *name, int other_fd, json_obje
 
 bool client_wait_end(Client *client, GError **error)
 {
-	gint64 deadline = answer_deadline();
 	int got;
 
-	while ((got = receive(client, deadline, error)) > 0)
+	while ((got = receive(client, NO_DEADLINE, error)) > 0)
 		;
 	return got == 0;
 }

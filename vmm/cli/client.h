@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* A command's connection to a running guest: QMP, one request at a time, never longer than bounded.
+/* A command's connection to a running guest: QMP, one request at a time, each answered in bounded
+ * time.
  */
 #ifndef UMBRA_CLI_CLIENT_H
 #define UMBRA_CLI_CLIENT_H
@@ -38,7 +39,7 @@ void client_keep_events(Client *client);
 bool client_next_event(Client *client, const char *name, int other_fd, json_object **ret_data,
 		       GError **error);
 
-/* Waits until the guest has closed the connection: its process is ending. */
+/* Waits, as long as it takes, until the guest has closed the connection: its process is ending. */
 bool client_wait_end(Client *client, GError **error);
 
 /* The guest's process; 0 if the kernel does not say. */
