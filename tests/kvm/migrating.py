@@ -123,8 +123,8 @@ class Side:
             request["arguments"] = {key.replace("_", "-"): value
                                     for key, value in arguments.items()}
         answer = self.qmp().ask(request)
-        if "return" not in answer:
-            raise AssertionError(f"{self.name}: {request}: {answer}")
+        if not answer or "return" not in answer:
+            raise AssertionError(f"{self.name}: {request}: {answer}; it said {self.err!r}")
         return answer["return"]
 
     def events(self, name):

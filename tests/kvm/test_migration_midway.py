@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What may happen while a guest moves: cancelled, too busy, given other limits, ended."""
 
+import json
 import os
 import random
 import signal
@@ -153,10 +154,11 @@ class Ends(Moves):
 
         On one processor, and before umbra's main thread knows that a guest has come.
         """
-        self.patience = 20
+        ticks = json.loads(self.umbra("host", "--json").stdout)["kvm"]["tsc_khz"] * 3 // 1000
         for _ in range(3):
+            # Three seconds: at the source it is never away for so long, even on a busy machine.
             source = Side(self, self.new_name("source"), harness.command(
-                "tally", "--cmdline", "0 64 6000", "--memory", "64M"))
+                "tally", "--cmdline", f"0 64 {ticks}", "--memory", "64M"))
             source.wait("its first line", lambda each: b"\n" in each.out)
             path, proxied = self.new_path(), self.new_path()
             target = self.target("unix:" + path, preexec_fn=lambda: os.sched_setaffinity(

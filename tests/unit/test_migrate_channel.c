@@ -283,13 +283,15 @@ static void test_slow_is_not_silent(void)
 	rate_limit_set(limit, 2048);
 	g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), ==, 0);
 	a = channel_create(fds[0], PATIENCE, limit);
-	b = channel_create(fds[1], 1600, NULL);
+	b = channel_create(fds[1], PATIENCE, NULL);
 	int64_t began = g_get_monotonic_time();
 
 	for (unsigned i = 0; i < 2; i++)
 		g_assert_true(channel_send_data(a, MESSAGE_RAM, NULL, 0, page, sizeof(page), NULL));
 	/* The second had to wait until the first was paid for: 4144 bytes at 2048 per second. */
 	g_assert_cmpint(g_get_monotonic_time() - began, >=, 1900 * 1000);
+	/* Headers have 48 bytes, and a word that it lives is one. */
+	g_assert_cmpuint(channel_bytes_sent(a), >=, 3 * 48 + 2 * sizeof(page));
 	for (unsigned i = 0; i < 2; i++) {
 		struct iovec piece = {page, sizeof(page)};
 
