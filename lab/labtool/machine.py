@@ -66,11 +66,14 @@ def _build_modules(series, say):
     program = HERE.parent / "kernel" / parts.number(series) / "build"
     if not program.exists():
         raise LabError(f"there is no {program}")
-    # It says on stderr what it does, and the result on stdout.
-    done = subprocess.run([program, "--as", series], text=True, check=False, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE)
-    if done.returncode != 0:
-        raise LabError(f"cannot build the modules for Linux {series}")
+    while True:
+        # It says on stderr what it does, and the result on stdout.
+        done = subprocess.run([program, "--as", series], text=True, check=False,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        if done.returncode != 0:
+            raise LabError(f"cannot build the modules for Linux {series}")
+        if cache.use(Path(done.stdout.strip())):
+            break
     say(f"using the modules of kernel/{series}")
     return Path(done.stdout.strip())
 
