@@ -79,9 +79,14 @@ await() {
 	exit 1
 }
 
-# PATH PID FILE: until the process, whose output the file is, has made this socket; it listens by then.
+# PATH: somebody listens there (__SO_ACCEPTCON). The file of a socket is there a moment earlier.
+listened_at() {
+	grep -q " 00010000 .* $1\$" /proc/net/unix
+}
+
+# PATH PID FILE: until somebody listens there: the process, whose output the file is.
 await_socket() {
-	await_true "$2" [ -S "$1" ] && return
+	await_true "$2" listened_at "$1" && return
 	echo "awaited in vain: $1"
 	cat "$3"
 	exit 1

@@ -1,10 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Runs in the lab, for test_other_kernels.py: one section per step,
-#
-#	== NAME
-#	what was printed, stdout and stderr
-#	== NAME ended with STATUS
+# Runs in the lab, for test_other_kernels.py: one section per step, as steps.sh has them.
 #
 #	other_kernel.sh describe      host.json: this host
 #	other_kernel.sh take	      a stock guest that was shown what other.json has is stored in
@@ -16,49 +12,11 @@
 # The guest works until it is asked to end, and is asked by the input of the process where it
 # goes on: however long all else takes, it is in the middle of its work before.
 
+# shellcheck source=tests/common/steps.sh
+. /lab/steps.sh
+
 what=$1
 kernel_words="console=ttyS0 quiet panic=-1 mitigations=off cryptomgr.notests"
-
-section() {
-	name=$1
-	shift
-	echo "== $name"
-	"$@" 2>&1 </dev/null
-	status=$?
-	echo "
-== $name ended with $status"
-}
-
-# What is run gives the guest its input as soon as the guest is there.
-asking_to_end() {
-	echo end | "$@"
-}
-
-# Waits until the output of the process has a line with this text.
-await() {
-	until grep -q "$1" "$2"; do
-		kill -0 "$3" || return 1
-		usleep 20000
-	done
-}
-
-# PATH PID: until the process has made this socket; it listens by then.
-await_socket() {
-	until [ -S "$1" ]; do
-		kill -0 "$2" || return 1
-		usleep 20000
-	done
-}
-
-# NAME PID: the section of a process that was started before, whose output is /tmp/NAME.
-ended() {
-	wait "$2"
-	status=$?
-	echo "== $1"
-	cat "/tmp/$1"
-	echo "
-== $1 ended with $status"
-}
 
 # OPTION...: the guest, from its start.
 boot() {
@@ -71,10 +29,10 @@ boot() {
 take_all() {
 	boot </dev/null >/tmp/all 2>&1 &
 	source=$!
-	await "pass 1" /tmp/all $source
+	await "endure: pass" /tmp/all $source
 	section store-all umbra snapshot source /tmp/all.snap
 	umbra quit source
-	wait $source
+	ended all $source
 }
 
 take() {
@@ -82,13 +40,13 @@ take() {
 	echo 33554432 >/proc/sys/net/core/wmem_default
 	asking_to_end umbra run --incoming unix:/tmp/in --name target >/tmp/target 2>&1 &
 	target=$!
-	await_socket /tmp/in $target
+	await_socket /tmp/in $target /tmp/target
 	tape record /tmp/taken.tape /tmp/recorder /tmp/in >/tmp/recorder.out 2>&1 &
 	recorder=$!
-	await_socket /tmp/recorder $recorder
+	await_socket /tmp/recorder $recorder /tmp/recorder.out
 	boot --cpu-like /lab/other.json </dev/null >/tmp/source 2>&1 &
 	source=$!
-	await "pass 2" /tmp/source $source
+	await "endure: pass" /tmp/source $source 2
 	section store umbra snapshot source /tmp/taken.snap
 	section move umbra migrate source unix:/tmp/recorder --channels 1 --downtime 300
 	# Neither would end.
@@ -101,7 +59,7 @@ take() {
 incoming() {
 	asking_to_end umbra run --incoming unix:/tmp/in --name target >/tmp/target 2>&1 &
 	target=$!
-	await_socket /tmp/in $target
+	await_socket /tmp/in $target /tmp/target
 	section play tape play /lab/taken.tape /tmp/in
 	# It would wait for another guest.
 	[ $status = 0 ] || umbra quit target

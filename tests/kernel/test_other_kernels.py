@@ -9,34 +9,27 @@ are missing, and any guest with CET by a host without it, each by name.
 
 import json
 import pathlib
-import re
 import sys
 import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
+import endure  # noqa: E402
 import lab  # noqa: E402
 import tap  # noqa: E402
 
-PASSES_LEFT = 3  # that in which it is asked to end, and two more
 ROUTES = (("7.3", "6.12"), ("6.12", "7.3"))
 WITHOUT_CET = "6.17"
 TAKEN = ("all.snap", "taken.snap", "taken.tape")
 # What Linux 6.12's KVM does not know of the lab's CPU, and 7.3's does: arch/x86/kvm/cpuid.c.
 NEW_IN_7_3 = ("sha512", "sm3", "sm4")
-SECONDS = 300  # for one machine
-
-
-def sections(text):
-    return {name: (body, int(status)) for name, body, status in re.findall(
-        r"^== (\S+)\n(.*?)^== \1 ended with (\d+)$", text, re.M | re.S)}
 
 
 def run(kernel, words, files, options=()):
     common = {"other_kernel.sh": lab.ROOT / "tests" / "kernel" / "other_kernel.sh",
               "tape": lab.BUILD / "tests" / "kernel" / "tape"}
-    return sections(lab.run(["/lab/other_kernel.sh", *words], {**common, **files}, options,
-                            kernel=kernel, timeout=SECONDS))
+    return lab.sections(lab.run(["/lab/other_kernel.sh", *words], {**common, **files}, options,
+                                kernel=kernel))
 
 
 class OtherKernels(unittest.TestCase):
@@ -72,17 +65,11 @@ class OtherKernels(unittest.TestCase):
         return text
 
     def assert_comes_to_its_end(self, text):
-        """From the middle of its work, each pass in turn; the number of the first one."""
-        passes = [int(n) for n in re.findall(r"^endure: pass (\d+)$", text, re.M)]
-        self.assertGreaterEqual(len(passes), PASSES_LEFT, text)
-        self.assertGreaterEqual(passes[0], 3, text)
-        self.assertEqual(passes, list(range(passes[0], passes[0] + len(passes))), text)
-        self.assertIn("endure: asked to end\n", text)
-        self.assertNotIn("umbra-guest: init", text)
-        self.assertRegex(text, r"(?m)^endure: all right, \d+ signals$")
-        self.assertIn("endure: an overwritten return: SEGV_CPERR\n", text)
+        """It was stored or moved after its second pass. The number of its first one here."""
+        first = endure.assert_comes_to_its_end(self, text)
+        self.assertGreaterEqual(first, 3, text)
         self.assertIn("umbra: the guest powered off\n", text)
-        return passes[0]
+        return first
 
     def test_the_hosts_have_cet(self):
         for kernel, path in self.hosts.items():
