@@ -29,13 +29,17 @@ class Work(harness.GuestTest):
 
     def test_at_random_moments(self):
         """In ring 3 and in ring 0, in the middle of a line and in the middle of the work."""
-        rings = []
-        for seed in ("1", "2", "3"):
+        moves, rings, seed = 0, set(), 0
+        # On a busy machine a guest may be over before it has moved often.
+        while (moves < 100 or rings != {"0", "3"}) and seed < 20:
+            seed += 1
             with self.subTest(seed):
-                times, found = self.moved("--times", "40", "--every", "4000", "--seed", seed)
-                self.assertGreater(times, 10)
-                rings += found
-        self.assertEqual(set(rings), {"0", "3"})
+                times, found = self.moved("--times", "40", "--every", "4000", "--seed", str(seed))
+                moves += times
+                rings.update(found)
+        print(f"# {moves} moves of {seed} guests", flush=True)
+        self.assertGreaterEqual(moves, 100)
+        self.assertEqual(rings, {"0", "3"})
 
 
 if __name__ == "__main__":
