@@ -18,6 +18,8 @@ SERIES = KERNEL.partition("-")[0]
 KVM = {"6.12": "series", "7.3-fixed": "fixed"}.get(KERNEL, "mainline")
 # Kernels with modules of kernel/, or to compare those with: their log has to stay free of complaints.
 OURS = ("6.12", "6.12-stock", "6.12-trixie", "7.3-fixed")
+# For one command: there to end what hangs. On a quiet host the longest takes two minutes.
+SECONDS = 1500
 TROUBLE = re.compile(r"WARNING: |\bBUG: |\bOops\b|unchecked MSR access|Call Trace:|lockup")
 
 
@@ -59,7 +61,7 @@ def loads(text):
         raise AssertionError(f"{error} in\n{text}") from error
 
 
-def run(command, files, options=(), timeout=900, kernel=KERNEL):
+def run(command, files, options=(), timeout=SECONDS, kernel=KERNEL):
     """
     Runs `command` in the lab with `files` ({name: host path}) and steps.sh in /lab, on `kernel`.
     Returns its output without carriage returns; fails unless it exits with 0.

@@ -36,7 +36,7 @@ class Cet(unittest.TestCase):
         text = lab.run(["/bin/sh", "-c", SCRIPT], {
             "cet_save_restore": lab.BUILD / "examples" / "cet_save_restore",
         }, options=())
-        cls.sections = dict(re.findall(r"^== (\w+)\n(.*?)(?=^== )", text, re.M | re.S))
+        cls.sections = lab.answers(text)
 
     def section(self, name):
         text = self.sections[name]
@@ -46,12 +46,14 @@ class Cet(unittest.TestCase):
     def proven(self, name, values, *verdicts):
         text = self.section(name)
         self.assertRegex(text, r"^seed \d+, ")
+        self.assertRegex(text, r"(?m)^\d+ values, 0 mismatches$")
         tried, = re.findall(r"^(\d+) values, 0 mismatches$", text, re.M)
         self.assertGreaterEqual(int(tried), values)
         # A run that reaches only some of the verdicts would prove little.
         counts = dict(re.findall(r"^(\S+) +(\d+)$", text, re.M))
         counts = {verdict: int(counts[verdict]) for verdict in VERDICTS}
-        self.assertEqual([verdict for verdict in VERDICTS if counts[verdict] > 100], list(verdicts))
+        self.assertEqual([verdict for verdict in VERDICTS if counts[verdict] > 100], list(verdicts),
+                         text)
 
     def test_the_table_says_what_kvm_does(self):
         self.proven("proof", 500000, *(VERDICTS if MAINLINE else ("ok", "refuses")))
@@ -76,7 +78,7 @@ class Cet(unittest.TestCase):
     def test_capture_and_restore_cost_little_more_than_their_ioctls(self):
         found = re.findall(r"^(capture|restore) \d+, bare ioctls \d+: ([\d.]+) times$",
                            self.section("cost"), re.M)
-        self.assertEqual([name for name, _ in found], ["capture", "restore"])
+        self.assertEqual([name for name, _ in found], ["capture", "restore"], self.section("cost"))
         for name, times in found:
             self.assertLessEqual(float(times), 1.05, name)
 

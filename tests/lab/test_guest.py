@@ -44,7 +44,7 @@ def run_all():
             "cet": lab.BUILD / "tests" / "guests" / "cet",
             "cpuid": lab.BUILD / "tests" / "guests" / "cpuid",
             "vmlinuz": vmlinuz, "vmlinux": vmlinux,
-        }, timeout=1500)
+        })
     return lab.sections(text)
 
 

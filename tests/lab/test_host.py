@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 """umbra host on hosts that differ: with CET, without it for one reason or another, without KVM."""
 
-import json
 import pathlib
 import re
 import sys
@@ -39,11 +38,11 @@ class Host:
         lab.part(f"vmlinuz-{kernel.partition('-')[0]}")
         text = lab.run(["/bin/sh", "-c", SCRIPT], {}, options=options, kernel=kernel)
         found = re.findall(r"^== (\w+)\n(.*?)status (\d+)\n(?=== )", text, re.M | re.S)
-        self.text = {name: body for name, body, _ in found}
-        self.status = {name: int(status) for name, _, status in found}
+        self.text = lab.Sections({name: body for name, body, _ in found}, text)
+        self.status = lab.Sections({name: int(status) for name, _, status in found}, text)
 
     def json(self, name="json"):
-        return json.loads(self.text[name])
+        return lab.loads(self.text[name])
 
 
 class HostTest(unittest.TestCase):

@@ -28,7 +28,7 @@ class Migration(unittest.TestCase):
             "migration.sh": lab.ROOT / "tests" / "lab" / "migration.sh",
             "initrd": lab.BUILD / "tests" / "guest_image" / "endure-initrd.cpio",
             "vmlinuz": lab.part("vmlinuz-7.3"),
-        }, timeout=600 + 300 * MOVES))
+        }, timeout=lab.SECONDS + 300 * MOVES))
 
     def section(self, name):
         text, status = self.sections[name]

@@ -39,7 +39,7 @@ class Moments(unittest.TestCase):
         text = lab.run(["/lab/moments.sh", str(MOMENTS), SEED], {
             "moments.sh": lab.ROOT / "tests" / "lab" / "moments.sh",
             "cet_moments": lab.BUILD / "tests" / "guests" / "cet_moments",
-        }, options=("--add", f"{FOLDER / 'moments'}:/bin/moments"), timeout=300 + 20 * MOMENTS)
+        }, options=("--add", f"{FOLDER / 'moments'}:/bin/moments"), timeout=lab.SECONDS + 20 * MOMENTS)
         cls.sections = lab.sections(text)
 
     def said(self, name):

@@ -24,7 +24,7 @@ class Snapshot(unittest.TestCase):
             "snapshot.sh": lab.ROOT / "tests" / "lab" / "snapshot.sh",
             "initrd": lab.BUILD / "tests" / "guest_image" / "endure-initrd.cpio",
             "vmlinuz": lab.part("vmlinuz-7.3"),
-        }, timeout=1200)
+        })
         cls.sections = lab.sections(text)
         cls.times = {name: int(ms) for name, ms in re.findall(
             r"^time: (\w+) was there for (\d+) ms$", text, re.M)}
