@@ -16,7 +16,7 @@
 
 /* A guest answers at once, unless its process is stopped or hangs. */
 #define ANSWER_SECONDS 5
-/* Its end takes as long as the kernel needs to give its memory back: many seconds for a large one.
+/* For its end, which takes as long as the kernel needs to free its memory: many seconds for much.
  */
 #define NO_DEADLINE G_MAXINT64
 /* The registers of 254 vCPUs are about 1 MB. */

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A command's connection to a running guest: QMP, one request at a time, each answered in bounded
- * time.
- */
+/* A command's connection to a running guest: QMP, one request at a time, in bounded time. */
 #ifndef UMBRA_CLI_CLIENT_H
 #define UMBRA_CLI_CLIENT_H
 
