@@ -16,8 +16,7 @@
 
 /* A guest answers at once, unless its process is stopped or hangs. */
 #define ANSWER_SECONDS 5
-/* For its end, which takes as long as the kernel needs to free its memory: many seconds for much.
- */
+/* For its end: the kernel takes many seconds to free a large guest's memory. */
 #define NO_DEADLINE G_MAXINT64
 /* The registers of 254 vCPUs are about 1 MB. */
 #define ANSWER_MAX (64 * 1024 * 1024)
