@@ -47,6 +47,22 @@ class Ways(Moves):
         source = self.source()
         self.assert_trouble(self.command(source, "fd:3"), "use QMP's migrate")
 
+    def test_options_are_those_of_one_command(self):
+        """What the last one said is not what this one leaves out: umbra(1) tells the defaults."""
+        source = self.source()
+        command = ["migrate", source.name, "unix:/nowhere"]
+        self.assert_trouble(
+            self.umbra(*command, "--downtime", "7", "--bandwidth", "1M", "--patience", "3",
+                       "--postcopy-bandwidth", "2M", "--tls", "/nowhere"), "cannot connect")
+        said = source.execute("query-migrate-parameters")
+        self.assert_trouble(self.umbra(*command), "cannot connect")
+        left = source.execute("query-migrate-parameters")
+        self.assertEqual(
+            {name: (said[name], left[name]) for name in said if said[name] != left[name]},
+            {"downtime-limit": (7, 100), "max-bandwidth": (1 << 20, 0),
+             "max-postcopy-bandwidth": (2 << 20, 0), "x-umbra-patience": (3000, 15000),
+             "tls-creds": ("/nowhere", "")})
+
     def test_back_and_forth(self):
         sides = [self.source()]
         for _ in range(8):

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/parse.h"
 #include "migrate/address.h"
+#include "migrate/progress.h"
 
 #include <string.h>
 
@@ -174,6 +175,18 @@ static void add_capability(json_object *list, const char *name, bool state)
 	json_object_array_add(list, entry);
 }
 
+/* What an earlier command asked of the same process is not what this one leaves out. */
+static void add_defaults(json_object *to)
+{
+	const MigrateParameters defaults = MIGRATE_PARAMETERS_DEFAULT;
+
+	add_number(to, "downtime-limit", defaults.downtime_limit_ms);
+	add_number(to, "max-bandwidth", defaults.max_bandwidth);
+	add_number(to, "max-postcopy-bandwidth", defaults.postcopy_bandwidth);
+	add_number(to, "x-umbra-patience", defaults.patience_ms);
+	json_object_object_add(to, "tls-creds", json_object_new_string(""));
+}
+
 static bool set_up(Client *client, const MigrateOptions *options, GError **error)
 {
 	json_object *arguments, *list;
@@ -191,6 +204,7 @@ static bool set_up(Client *client, const MigrateOptions *options, GError **error
 	if (!execute(client, "migrate-set-capabilities", arguments, error))
 		return false;
 	arguments = json_object_new_object();
+	add_defaults(arguments);
 	add_number(arguments, "multifd-channels", channels);
 	add_number(arguments, "x-umbra-postcopy-after", options->postcopy_after_precopy ? 1 : 0);
 	return execute(client, "migrate-set-parameters", arguments, error) &&
