@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What cannot work is refused: one clear line, exit 2, nothing left behind."""
 
+import json
 import os
 import shutil
 import stat
@@ -122,6 +123,19 @@ class Initrds(BadInput):
     def test_too_large(self):
         path = self.file("large", b"", size=65 << 20)
         self.refused_run("--initrd", path, "--memory", "64M", words=["initrd"])
+
+
+class CpuLike(BadInput):
+    def test_missing(self):
+        self.refused_run("--cpu-like", "nowhere", words=["--cpu-like", "nowhere", "no such file"])
+
+    def test_another_vendor(self):
+        """Trouble, too: 1 is restore's, and says that it is the guest that does not fit."""
+        host = json.loads(run([UMBRA, "host", "--json"]).stdout)
+        leaf, = (leaf for leaf in host["kvm"]["cpuid"] if leaf["function"] == "0x0")
+        leaf.update(ebx="0x61726d75", edx="0x75206362", ecx="0x61726d62")
+        path = self.file("host.json", json.dumps(host).encode())
+        self.refused_run("--cpu-like", path, words=["--cpu-like", "no guest can move"])
 
 
 class Kvm(BadInput):

@@ -51,5 +51,6 @@ int cmd_run(int argc, char **argv)
 	g_autoptr(Session) session = session_create();
 	int status = (options.incoming ? run_incoming : run)(session, &options, &error);
 
-	return error ? cli_error(error) : status;
+	/* A start that this host cannot make is trouble: "no" is said of states alone. */
+	return error ? cli_trouble("%s", error->message) : status;
 }
