@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """A guest that moves over TLS; strangers are turned away and the wait goes on."""
 
+import os
 import pathlib
 import re
 import socket
@@ -10,7 +11,9 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
+import harness  # noqa: E402
 import tap  # noqa: E402
+from harness import UMBRA  # noqa: E402
 from migrating import MigrationTest, Tally  # noqa: E402
 
 SILENCE = 9  # seconds; those who do not speak TLS are sent away after ten
@@ -31,6 +34,14 @@ class Tls(MigrationTest):
     def send(self, source, port, certificates, **parameters):
         return self.migrate(source, f"tls:localhost:{port}",
                             tls_creds=self.path(certificates), **parameters)
+
+    def test_no_wait_without_certificates(self):
+        """Else each sender would hear that this side does not speak TLS, and nothing of the reason."""
+        os.unlink(self.path("other") + "/server-key.pem")
+        for options, word in (([], "--tls"), (["--tls", self.path("nowhere")], "nowhere/ca-cert.pem"),
+                              (["--tls", self.path("other")], "other/server-key.pem")):
+            self.assert_trouble(harness.run([UMBRA, "run", "--incoming", "tls:localhost:0", *options],
+                                            env=self.environment), word)
 
     def test_silence_hinders_nobody_and_the_end_is_quiet(self):
         """Who says nothing is still there when the guest has arrived; and nobody complains."""

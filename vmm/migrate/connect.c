@@ -203,8 +203,11 @@ Listener *listener_create(const Address *address, const char *tls, bool allow_re
 		done = unix_socket_listen(address->path, &listener->unix_socket, error);
 		break;
 	case ADDRESS_TCP:
-	case ADDRESS_TLS:
 		done = listen_tcp(listener, address, allow_remote, error);
+		break;
+	case ADDRESS_TLS:
+		done = tls_can_serve(tls, error) &&
+		       listen_tcp(listener, address, allow_remote, error);
 		break;
 	case ADDRESS_FD:
 		done = listen_fd(listener, address, error);

@@ -237,19 +237,34 @@ static int start(char **argv, int tcp, GError **error)
 	return plain[0];
 }
 
-static int no_directory(int tcp, GError **error)
+static bool check_directory(const char *dir, GError **error)
 {
-	close_fd(&tcp);
-	umbra_fail(error, UMBRA_ERROR_USAGE,
-		   "TLS needs certificates, and no directory with them was given");
-	return -1;
+	return dir ||
+	       umbra_fail(error, UMBRA_ERROR_USAGE,
+			  "TLS needs certificates: name the folder that has them (--tls DIR; "
+			  "tls-creds in QMP)");
+}
+
+bool tls_can_serve(const char *dir, GError **error)
+{
+	static const char *const files[] = {"ca-cert.pem", "server-cert.pem", "server-key.pem"};
+
+	if (!check_directory(dir, error))
+		return false;
+	for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+		g_autofree char *path = g_build_filename(dir, files[i], NULL);
+
+		if (access(path, R_OK) < 0)
+			return umbra_fail_errno(error, errno, "TLS: %s", path);
+	}
+	return true;
 }
 
 int tls_connect(const char *host, const char *port, const char *dir, GError **error)
 {
 	/* No word of the caller's is taken for an option. */
-	if (!dir)
-		return no_directory(-1, error);
+	if (!check_directory(dir, error))
+		return -1;
 	const char *const argv[] = {"umbra-tls", "connect", "--dir", dir,
 				    "--",	 host,	    port,    AS_TEXT(HELPER_PLAIN),
 				    NULL};
@@ -259,8 +274,10 @@ int tls_connect(const char *host, const char *port, const char *dir, GError **er
 
 int tls_serve(int tcp_fd, const char *dir, GError **error)
 {
-	if (!dir)
-		return no_directory(tcp_fd, error);
+	if (!check_directory(dir, error)) {
+		close_fd(&tcp_fd);
+		return -1;
+	}
 	const char *const argv[] = {
 		"umbra-tls",	       "serve", "--dir", dir, "--", AS_TEXT(HELPER_TCP),
 		AS_TEXT(HELPER_PLAIN), NULL};

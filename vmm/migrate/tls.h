@@ -8,6 +8,7 @@
 #define UMBRA_MIGRATE_TLS_H
 
 #include <glib.h>
+#include <stdbool.h>
 
 /*
  * Both return a connected stream socket (close-on-exec, blocking) on which plain
@@ -24,6 +25,12 @@
  * UMBRA_ERROR_USAGE: `dir` is NULL.
  */
 int tls_connect(const char *host, const char *port, const char *dir, GError **error);
+
+/*
+ * Before one listens: are the server's files there? What is in them is looked at for each
+ * connection, since they may be renewed meanwhile.
+ */
+bool tls_can_serve(const char *dir, GError **error);
 
 /* The server's side of `tcp_fd`, an accepted connection, which is taken over. */
 int tls_serve(int tcp_fd, const char *dir, GError **error);
