@@ -97,6 +97,14 @@ class Diff(States):
         self.assertEqual((result.returncode, result.stdout), (TROUBLE, ""))
         self.assert_trouble(result, "no guest of that name")
 
+    def test_what_is_no_target(self):
+        """A file would do for these commands, so what is said is not that a guest is needed."""
+        for command in ("inspect", "backtrace", "check"):
+            with self.subTest(command):
+                self.assert_trouble(self.umbra(command, "./nix"), "No such file")
+                self.assert_trouble(self.umbra(command, self.folder),
+                                    "neither a snapshot nor a guest's socket")
+
 
 if __name__ == "__main__":
     harness.main()

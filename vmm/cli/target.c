@@ -6,6 +6,7 @@
 #include "inspect/state_json.h"
 #include "snapshot/state_tree.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -16,21 +17,32 @@ static bool is_guest(const char *name)
 	return socket != NULL;
 }
 
-static bool is_file(const char *name)
+static bool open_path(Target *target, GError **error)
 {
 	struct stat status;
 
-	return stat(name, &status) == 0 && S_ISREG(status.st_mode);
+	if (stat(target->name, &status) < 0)
+		return umbra_fail(error, UMBRA_ERROR_USAGE,
+				  "%s: no guest of that name (`umbra list` shows who runs), and no "
+				  "snapshot or socket: %s",
+				  target->name, g_strerror(errno));
+	if (S_ISREG(status.st_mode))
+		target->snapshot = snapshot_open(target->name, error);
+	else if (S_ISSOCK(status.st_mode))
+		target->client = client_open(target->name, error);
+	else
+		umbra_fail(error, UMBRA_ERROR_USAGE, "%s: neither a snapshot nor a guest's socket",
+			   target->name);
+	return target->snapshot || target->client;
 }
 
 bool target_open(const char *name, Target *ret_target, GError **error)
 {
 	*ret_target = (Target){.name = name};
-	if (!is_guest(name) && is_file(name))
-		ret_target->snapshot = snapshot_open(name, error);
-	else
-		ret_target->client = client_open(name, error);
-	return ret_target->snapshot || ret_target->client;
+	if (!is_guest(name))
+		return open_path(ret_target, error);
+	ret_target->client = client_open(name, error);
+	return ret_target->client != NULL;
 }
 
 void target_close(Target *target)
