@@ -63,6 +63,15 @@ class Ways(Moves):
              "max-postcopy-bandwidth": (2 << 20, 0), "x-umbra-patience": (3000, 15000),
              "tls-creds": ("/nowhere", "")})
 
+    def test_list_keeps_its_columns(self):
+        """Who waits for a guest has a longer status than who runs one."""
+        self.source()
+        target, _ = self.unix()
+        self.assertEqual(target.status(), "inmigrate")
+        header, *rows = self.umbra("list").stdout.splitlines()
+        self.assertIn("inmigrate", " ".join(rows))
+        self.assertEqual({row.index("/") for row in rows}, {header.index("SOCKET")}, rows)
+
     def test_back_and_forth(self):
         sides = [self.source()]
         for _ in range(8):

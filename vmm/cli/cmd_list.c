@@ -84,13 +84,13 @@ static void print_table(json_object *guests)
 	for (size_t i = 0; i < json_object_array_length(guests); i++)
 		width = MAX(width,
 			    (int)strlen(text_of(json_object_array_get_idx(guests, i), "name")));
-	printf("%-*s  %7s  %-7s  %5s  %9s  %s\n", width, "NAME", "PID", "STATUS", "VCPUS", "MEMORY",
-	       "SOCKET");
+	printf("%-*s  %7s  %-11s  %5s  %9s  %s\n", width, "NAME", "PID", "STATUS", "VCPUS",
+	       "MEMORY", "SOCKET");
 	for (size_t i = 0; i < json_object_array_length(guests); i++) {
 		json_object *guest = json_object_array_get_idx(guests, i);
 		int64_t bytes = json_object_get_int64(json_object_object_get(guest, "memory"));
 
-		printf("%-*s  %7s  %-7s  %5s  %6ld MB  %s\n", width, text_of(guest, "name"),
+		printf("%-*s  %7s  %-11s  %5s  %6ld MB  %s\n", width, text_of(guest, "name"),
 		       text_of(guest, "pid"), text_of(guest, "status"), text_of(guest, "vcpus"),
 		       bytes >> 20, text_of(guest, "socket"));
 	}
