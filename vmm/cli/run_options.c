@@ -47,31 +47,25 @@ static bool parse_cet(const char *text, CetPolicy *ret_policy, GError **error)
 }
 
 /* Options that say where and how a guest runs, not what it is. */
-#define COMMON_OPTIONS(options)                                                  \
-	{"cet",                                                                  \
-	 0,                                                                      \
-	 0,                                                                      \
-	 G_OPTION_ARG_STRING,                                                    \
-	 &(options)->cet,                                                        \
-	 "CET in the guest: what the host can, or refuse to start, or none",     \
-	 "auto|on|off"},                                                         \
-		{"name",                                                         \
-		 'n',                                                            \
-		 0,                                                              \
-		 G_OPTION_ARG_STRING,                                            \
-		 &(options)->session.control.name,                               \
-		 "what other commands call this guest (default umbra-PID)",      \
-		 "NAME"},                                                        \
-		{"qmp",                                                          \
-		 0,                                                              \
-		 0,                                                              \
-		 G_OPTION_ARG_FILENAME,                                          \
-		 &(options)->session.control.qmp,                                \
-		 "listen for QMP clients at this path too",                      \
-		 "SOCKET"},                                                      \
-	{                                                                        \
-		"kvm", 0, 0, G_OPTION_ARG_FILENAME, &(options)->config.kvm_path, \
-			"KVM's device (default " KVM_DEFAULT_PATH ")", "PATH"    \
+#define COMMON_OPTIONS(options, cet_text)                                               \
+	{"cet", 0, 0, G_OPTION_ARG_STRING, &(options)->cet, (cet_text), "auto|on|off"}, \
+		{"name",                                                                \
+		 'n',                                                                   \
+		 0,                                                                     \
+		 G_OPTION_ARG_STRING,                                                   \
+		 &(options)->session.control.name,                                      \
+		 "what other commands call this guest (default umbra-PID)",             \
+		 "NAME"},                                                               \
+		{"qmp",                                                                 \
+		 0,                                                                     \
+		 0,                                                                     \
+		 G_OPTION_ARG_FILENAME,                                                 \
+		 &(options)->session.control.qmp,                                       \
+		 "listen for QMP clients at this path too",                             \
+		 "SOCKET"},                                                             \
+	{                                                                               \
+		"kvm", 0, 0, G_OPTION_ARG_FILENAME, &(options)->config.kvm_path,        \
+			"KVM's device (default " KVM_DEFAULT_PATH ")", "PATH"           \
 	}
 
 static bool finish_common(RunOptions *options, GError **error)
@@ -141,7 +135,8 @@ bool run_options_parse(RunOptions *options, int argc, char **argv, GError **erro
 		 "folder with certificates, for --incoming tls:", "DIR"},
 		{"patience", 0, 0, G_OPTION_ARG_STRING, &options->patience_text,
 		 "after so long without a word a source counts as lost (default 15)", "SECONDS"},
-		COMMON_OPTIONS(options),
+		COMMON_OPTIONS(options,
+			       "CET in the guest: what the host can, or refuse to start, or none"),
 		{0},
 	};
 	uint64_t cpus = 1;
@@ -191,7 +186,7 @@ bool restore_options_parse(RunOptions *options, int argc, char **argv, GError **
 	const GOptionEntry entries[] = {
 		{"paused", 0, 0, G_OPTION_ARG_NONE, &paused, "let it wait for `umbra resume`",
 		 NULL},
-		COMMON_OPTIONS(options),
+		COMMON_OPTIONS(options, "what the guest must have of CET: either, all, or none"),
 		IN_FILE("kernel", 'k'),
 		IN_FILE("initrd", 'i'),
 		IN_FILE("initramfs", 0),
