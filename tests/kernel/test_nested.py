@@ -19,7 +19,7 @@ class Nested(unittest.TestCase):
             "reload.sh": pathlib.Path(__file__).resolve().parent / "reload.sh",
             "cet_nested": lab.BUILD / "tests" / "kernel" / "cet_nested",
         }, kernel="6.12")
-        cls.said = dict(re.findall(r"^== (.*)\n((?:[^=].*\n)*)", text, re.M))
+        cls.said = lab.Sections(re.findall(r"^== (.*)\n((?:[^=].*\n)*)", text, re.M), text)
 
     def assert_all_ok(self, options, *points):
         text = self.said[options]

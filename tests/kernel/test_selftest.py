@@ -57,6 +57,7 @@ class Selftest(unittest.TestCase):
         """(exit status, output) of the test on `kernel`."""
         text = lab.run(["/bin/sh", "-c", "./msrs_test 2>&1; echo \"status $?\""],
                        {"msrs_test": self.program}, kernel=kernel)
+        self.assertRegex(text, r"(?m)^status \d+$")
         return int(re.search(r"^status (\d+)$", text, re.M)[1]), text
 
     def test_1_it_passes_with_the_fix(self):
@@ -65,7 +66,7 @@ class Selftest(unittest.TestCase):
 
     def test_2_and_fails_without(self):
         status, text = self.run_on("7.3")
-        self.assertNotEqual(status, 0)
+        self.assertNotEqual(status, 0, text)
         self.assertRegex(text, r"Expected failure on writing 0x8000000000000004 to MSR_IA32_[SU]_CET")
 
     def test_3_the_series_passes_its_rows_for_cet(self):
