@@ -39,8 +39,9 @@ class Files(unittest.TestCase):
         # No guest of this user may have a say in what a TARGET is.
         environment = dict(os.environ, XDG_RUNTIME_DIR=str(self.folder / "nobody"))
         done = subprocess.run([os.environ["UMBRA"], *arguments], cwd=self.folder, text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
-                              check=False, env=environment, **options)
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60,
+                              check=False, env=environment,
+                              **{"stdout": subprocess.PIPE, **options})
         return done.returncode, done.stdout, done.stderr
 
     def json(self, status, *arguments):
@@ -54,6 +55,19 @@ class Files(unittest.TestCase):
         self.assertEqual((status, stdout, stderr.count("\n")), (TROUBLE, "", 1), stderr)
         self.assertTrue(stderr.startswith("umbra: "), stderr)
         return stderr.removeprefix("umbra: ").rstrip("\n")
+
+
+class FullDisk(Files):
+    def test_an_answer_that_is_cut_is_none(self):
+        """However long it is: what is beyond stdio's buffer fails at another moment."""
+        for command in (["list"], ["list", "--json"], ["inspect", "full.snap"],
+                        ["inspect", "full.snap", "--json"], ["backtrace", "full.snap"],
+                        ["backtrace", "full.snap", "--json"], ["diff", "full.snap", "full.snap"],
+                        ["host"], ["host", "--json"]):
+            with self.subTest(command), open("/dev/full", "wb") as full:
+                status, _, stderr = self.umbra(*command, stdout=full)
+                self.assertEqual(status, TROUBLE)
+                self.assertIn(f"umbra: {command[0]}: cannot write the answer", stderr)
 
 
 class Check(Files):

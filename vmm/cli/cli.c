@@ -42,6 +42,15 @@ int cli_error(const GError *error)
 									     : EXIT_TROUBLE;
 }
 
+int cli_answered(const char *command, int status)
+{
+	/* What did not fit into stdio's buffer may have failed before. */
+	bool done = fflush(stdout) == 0 && !ferror(stdout);
+
+	return done ? status
+		    : cli_trouble("%s: cannot write the answer to standard output", command);
+}
+
 char *cli_absolute_path(const char *path)
 {
 	g_autofree char *here = g_get_current_dir();

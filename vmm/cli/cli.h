@@ -43,6 +43,11 @@ int cmd_restore(int argc, char **argv);
 int cli_trouble(const char *format, ...) G_GNUC_PRINTF(1, 2);
 /* The same for what is no reason to give up. */
 void cli_warn(const char *format, ...) G_GNUC_PRINTF(1, 2);
+/*
+ * What a command ends with whose output is its answer: `status`, or trouble if standard output
+ * did not take all of it.
+ */
+int cli_answered(const char *command, int status);
 /* A path as another process finds it too; g_free. */
 char *cli_absolute_path(const char *path);
 

@@ -188,5 +188,6 @@ int cmd_backtrace(int argc, char **argv)
 	for (char **word = options.symbols; word && *word; word++)
 		if (!add_symbols(symbols, *word, &error))
 			return cli_error(error);
-	return show(argv[1], &options, symbols, &error) ? EXIT_YES : cli_error(error);
+	return show(argv[1], &options, symbols, &error) ? cli_answered("backtrace", EXIT_YES)
+							: cli_error(error);
 }

@@ -127,9 +127,7 @@ static int check(Target *target, const CheckOptions *options, GError **error)
 		print_json(target, &host, problems, ram);
 	else
 		print_text(target, options, &host, problems);
-	if (fflush(stdout) != 0)
-		return cli_trouble("check: cannot write the answer to standard output");
-	return problems->len == 0 ? EXIT_YES : EXIT_NO;
+	return cli_answered("check", problems->len == 0 ? EXIT_YES : EXIT_NO);
 }
 
 int cmd_check(int argc, char **argv)

@@ -68,9 +68,7 @@ static int diff(Target *a, Target *b, bool json, GError **error)
 
 		fputs(text, stdout);
 	}
-	if (fflush(stdout) != 0)
-		return cli_trouble("diff: cannot write the answer to standard output");
-	return diff_view_is_same(&view) ? EXIT_YES : EXIT_NO;
+	return cli_answered("diff", diff_view_is_same(&view) ? EXIT_YES : EXIT_NO);
 }
 
 int cmd_diff(int argc, char **argv)

@@ -36,9 +36,7 @@ int cmd_host(int argc, char **argv)
 	g_autofree char *text = json ? host_json(&info) : host_text(&info);
 
 	fputs(text, stdout);
-	if (fflush(stdout) != 0)
-		return cli_trouble("host: cannot write the answer to standard output");
-	if (info.access != HOST_KVM_USABLE)
-		return EXIT_TROUBLE;
-	return host_info_has_cet(&info) ? EXIT_YES : EXIT_NO;
+	return cli_answered("host", info.access != HOST_KVM_USABLE ? EXIT_TROUBLE
+				    : host_info_has_cet(&info)	   ? EXIT_YES
+								   : EXIT_NO);
 }

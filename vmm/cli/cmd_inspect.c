@@ -242,5 +242,5 @@ int cmd_inspect(int argc, char **argv)
 	if (done)
 		done = (options.watch > 0 ? watch : once)(&target, &options, &error);
 	g_free(options.cpu);
-	return done ? EXIT_YES : cli_error(error);
+	return done ? cli_answered("inspect", EXIT_YES) : cli_error(error);
 }

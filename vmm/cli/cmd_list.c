@@ -118,5 +118,5 @@ int cmd_list(int argc, char **argv)
 								  JSON_C_TO_STRING_NOSLASHESCAPE));
 	else
 		print_table(guests);
-	return EXIT_YES;
+	return cli_answered("list", EXIT_YES);
 }
