@@ -72,6 +72,15 @@ class Ways(Moves):
         self.assertIn("inmigrate", " ".join(rows))
         self.assertEqual({row.index("/") for row in rows}, {header.index("SOCKET")}, rows)
 
+    def test_what_waits_has_no_guest_yet(self):
+        """Said once, and in other words than those of a protocol."""
+        target, _ = self.unix()
+        self.assertEqual(target.status(), "inmigrate")
+        for command in (["inspect"], ["pause"], ["check"], ["snapshot", self.path("snap")]):
+            result = self.umbra(command[0], target.name, *command[1:])
+            self.assert_trouble(result, f"umbra: {target.name}: its process cannot do that: it still "
+                                        "waits for a guest")
+
     def test_back_and_forth(self):
         sides = [self.source()]
         for _ in range(8):

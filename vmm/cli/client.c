@@ -221,6 +221,14 @@ static bool send_text(Client *client, const char *text, gint64 deadline, GError 
 	return true;
 }
 
+static bool is_unknown_command(json_object *failed)
+{
+	json_object *class = NULL;
+
+	return json_object_object_get_ex(failed, "class", &class) &&
+	       strcmp(json_object_get_string(class), "CommandNotFound") == 0;
+}
+
 /* What an answer says; *ret_value stays NULL for an event. */
 static bool take_answer(Client *client, json_object *message, json_object **ret_value,
 			GError **error)
@@ -237,6 +245,11 @@ static bool take_answer(Client *client, json_object *message, json_object **ret_
 		return true;
 	}
 	json_object_object_get_ex(failed, "desc", &description);
+	if (is_unknown_command(failed))
+		return umbra_fail(error, UMBRA_ERROR_FAILED,
+				  "%s: its process cannot do that: it still waits for a guest "
+				  "(`umbra list` tells), or is of another version (%s)",
+				  client->target, json_object_get_string(description));
 	return umbra_fail(error, UMBRA_ERROR_FAILED, "%s: %s", client->target,
 			  description ? json_object_get_string(description)
 				      : "an error without a description");

@@ -52,17 +52,21 @@ void target_close(Target *target)
 	g_clear_pointer(&target->live, machine_state_destroy);
 }
 
-static MachineState *ask_state(Client *client, GError **error)
+static MachineState *ask_state(const Target *target, GError **error)
 {
-	g_autoptr(json_object) answer = client_execute(client, "x-umbra-state", NULL, error);
-	g_autoptr(GBytes) tree = answer ? state_from_json(answer, error) : NULL;
+	g_autoptr(json_object) answer =
+		client_execute(target->client, "x-umbra-state", NULL, error);
 	gsize size;
 
-	if (!tree)
+	if (!answer)
 		return NULL;
-	const void *data = g_bytes_get_data(tree, &size);
+	g_autoptr(GBytes) tree = state_from_json(answer, error);
+	const void *data = tree ? g_bytes_get_data(tree, &size) : NULL;
+	MachineState *state = tree ? state_tree_read(data, size, error) : NULL;
 
-	return state_tree_read(data, size, error);
+	if (!state)
+		g_prefix_error(error, "%s: ", target->name);
+	return state;
 }
 
 const MachineState *target_state(Target *target, GError **error)
@@ -70,9 +74,7 @@ const MachineState *target_state(Target *target, GError **error)
 	if (target->snapshot)
 		return snapshot_state(target->snapshot);
 	if (!target->live)
-		target->live = ask_state(target->client, error);
-	if (!target->live)
-		g_prefix_error(error, "%s: ", target->name);
+		target->live = ask_state(target, error);
 	return target->live;
 }
 
