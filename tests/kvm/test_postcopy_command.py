@@ -16,7 +16,7 @@ RESUME = 3
 CRAWL = ["--postcopy-bandwidth", "1"]  # only what is waited for comes
 RUNS_THERE = (r"\S+ runs at \S.* now, and needs both sides until the rest of its memory "
               r"\(\d+\.\d MiB\) is there\n")
-REPORT = (r"\S+ runs at \S.* now: \d+\.\d MiB sent in %s rounds, and \d+\.\d MiB of it when it ran "
+REPORT = (r"\S+ runs at \S.* now: \d+\.\d MiB sent in %s, and \d+\.\d MiB of it when it ran "
           r"there already, which waited for \d+ pages\nthe guest stood still for \d+\.\d ms: [^\n]+\n")
 
 
@@ -77,13 +77,13 @@ class Begins(Command):
         process = self.start(self.uri, "--postcopy-after-precopy", "--downtime", "1",
                              "--postcopy-bandwidth", "32M")
         # It may be over before it could be told.
-        self.assert_ends(process, 0, f"({RUNS_THERE})?{REPORT % 1}", "")
+        self.assert_ends(process, 0, f"({RUNS_THERE})?{REPORT % '1 round'}", "")
         self.assert_moved()
 
     def test_not_if_the_rest_is_small(self):
         self.start_both(kib=64)
         result = self.migrate(self.uri, "--postcopy-after-precopy", "--downtime", "10000")
-        self.assertRegex(result.stdout, r"\A\S+ runs at \S.* now: \d+\.\d MiB sent in 1 rounds\n"
+        self.assertRegex(result.stdout, r"\A\S+ runs at \S.* now: \d+\.\d MiB sent in 1 round\n"
                                         r"the guest stood still for [^\n]+\n\Z", result.stderr)
         self.assert_moved()
 
@@ -132,7 +132,7 @@ class Breaks(Command):
         # This time past the proxy, and with all haste.
         result = self.migrate(self.uri, "--resume", "--postcopy-bandwidth", "0")
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertRegex(result.stdout, rf"\A(connected again: [^\n]*\n)?{REPORT % 1}\Z")
+        self.assertRegex(result.stdout, rf"\A(connected again: [^\n]*\n)?{REPORT % '1 round'}\Z")
         self.assert_moved()
 
     def test_ctrl_c_comes_too_late(self):

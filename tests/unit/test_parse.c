@@ -71,6 +71,12 @@ static void test_uint(void)
 	g_clear_error(&error);
 	g_assert_false(parse_uint("--cpus", "two", 1, 254, &value, &error));
 	g_assert_cmpstr(error->message, ==, "--cpus: 'two' is not a number");
+	g_clear_error(&error);
+	g_assert_false(
+		parse_uint("pl0_ssp", "0xffff800000000000000", 0, UINT64_MAX, &value, &error));
+	g_assert_cmpstr(error->message, ==,
+			"pl0_ssp: '0xffff800000000000000' does not fit in 64 bits");
+	g_assert_cmpuint(value, ==, 254);
 }
 
 int main(int argc, char **argv)

@@ -7,7 +7,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* strtoull accepts signs, blanks and octal; a person who types those made a mistake. */
+/*
+ * strtoull accepts signs, blanks and octal; a person who types those made a mistake. A number
+ * that is too large is UINT64_MAX with ERANGE.
+ */
 static bool take_number(const char *text, uint64_t *ret_value, const char **ret_rest)
 {
 	bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
@@ -19,7 +22,12 @@ static bool take_number(const char *text, uint64_t *ret_value, const char **ret_
 	errno = 0;
 	*ret_value = g_ascii_strtoull(digits, &end, hex ? 16 : 10);
 	*ret_rest = end;
-	return errno == 0;
+	return true;
+}
+
+static bool too_large(const char *what, const char *text, GError **error)
+{
+	return umbra_fail(error, UMBRA_ERROR_USAGE, "%s: '%s' does not fit in 64 bits", what, text);
 }
 
 bool parse_uint(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *ret,
@@ -30,6 +38,8 @@ bool parse_uint(const char *what, const char *text, uint64_t min, uint64_t max, 
 
 	if (!take_number(text, &value, &rest) || *rest != '\0')
 		return umbra_fail(error, UMBRA_ERROR_USAGE, "%s: '%s' is not a number", what, text);
+	if (errno == ERANGE)
+		return too_large(what, text, error);
 	if (value < min || value > max)
 		return umbra_fail(error, UMBRA_ERROR_USAGE,
 				  "%s: %s is out of range: %" PRIu64 " to %" PRIu64, what, text,
@@ -57,9 +67,8 @@ bool parse_size(const char *what, const char *text, uint64_t *ret, GError **erro
 					  what, text);
 		shift = 10 * (unsigned)(suffix - suffixes + 1);
 	}
-	if (value << shift >> shift != value)
-		return umbra_fail(error, UMBRA_ERROR_USAGE, "%s: '%s' does not fit in 64 bits",
-				  what, text);
+	if (errno == ERANGE || value << shift >> shift != value)
+		return too_large(what, text, error);
 	*ret = value << shift;
 	return true;
 }

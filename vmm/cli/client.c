@@ -69,9 +69,9 @@ static bool wait_ready(const Client *client, short events, gint64 deadline, GErr
 			return true;
 		if (n == 0)
 			return umbra_fail(error, UMBRA_ERROR_FAILED,
-					  "%s: no answer within %d seconds: its process hangs, or "
-					  "is no umbra",
-					  client->target, ANSWER_SECONDS);
+					  "%s: no answer within %d seconds: its process, %d, is "
+					  "stopped, hangs or is no umbra",
+					  client->target, ANSWER_SECONDS, client_pid(client));
 		if (errno != EINTR)
 			return umbra_fail_errno(error, errno, "%s", client->target);
 	}

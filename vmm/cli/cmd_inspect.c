@@ -19,15 +19,27 @@
 typedef struct InspectOptions {
 	char *cpu;
 	gboolean json;
-	gdouble watch; /* seconds; 0: once */
+	char *watch_text;
+	double watch; /* seconds; 0: once */
 } InspectOptions;
+
+static bool parse_watch(const char *text, double *ret_seconds, GError **error)
+{
+	char *end = NULL;
+
+	*ret_seconds = g_ascii_strtod(text, &end);
+	return (end != text && *end == '\0' && *ret_seconds > 0 &&
+		*ret_seconds <= WATCH_SECONDS_MAX) ||
+	       umbra_fail(error, UMBRA_ERROR_USAGE,
+			  "--watch: give seconds up to %d, such as 1 or 0.2", WATCH_SECONDS_MAX);
+}
 
 static bool options_parse(InspectOptions *options, int *argc, char ***argv, GError **error)
 {
 	const GOptionEntry entries[] = {
 		{"cpu", 0, 0, G_OPTION_ARG_STRING, &options->cpu, "only this vCPU", "N"},
 		{"json", 'j', 0, G_OPTION_ARG_NONE, &options->json, "for programs", NULL},
-		{"watch", 'w', 0, G_OPTION_ARG_DOUBLE, &options->watch,
+		{"watch", 'w', 0, G_OPTION_ARG_STRING, &options->watch_text,
 		 "again and again, with what changed", "SECONDS"},
 		{0},
 	};
@@ -35,11 +47,7 @@ static bool options_parse(InspectOptions *options, int *argc, char ***argv, GErr
 	if (!cli_parse(argc, argv, entries, "TARGET",
 		       "Shows the CET registers of a guest's vCPUs and what they mean.", 2, error))
 		return false;
-	if (!(options->watch >= 0 && options->watch <= WATCH_SECONDS_MAX))
-		return umbra_fail(error, UMBRA_ERROR_USAGE,
-				  "--watch: give seconds up to %d, such as 1 or 0.2",
-				  WATCH_SECONDS_MAX);
-	return true;
+	return !options->watch_text || parse_watch(options->watch_text, &options->watch, error);
 }
 
 /* The vCPU that was asked for; *ret_one is false if that is all of them. */
@@ -242,5 +250,6 @@ int cmd_inspect(int argc, char **argv)
 	if (done)
 		done = (options.watch > 0 ? watch : once)(&target, &options, &error);
 	g_free(options.cpu);
+	g_free(options.watch_text);
 	return done ? cli_answered("inspect", EXIT_YES) : cli_error(error);
 }

@@ -95,10 +95,11 @@ static void report_downtime(json_object *downtime)
 static void report(const Moving *moving, json_object *info)
 {
 	json_object *ram = json_object_object_get(info, "ram");
+	int64_t rounds = follow_number(ram, "dirty-sync-count");
 	int64_t after = follow_number(ram, "postcopy-bytes");
 
-	printf("%s runs at %s now: %.1f MiB sent in %ld rounds", moving->guest, moving->uri,
-	       mib(ram, "transferred"), follow_number(ram, "dirty-sync-count"));
+	printf("%s runs at %s now: %.1f MiB sent in %ld round%s", moving->guest, moving->uri,
+	       mib(ram, "transferred"), rounds, rounds == 1 ? "" : "s");
 	if (after > 0 || moving->runs_there)
 		printf(", and %.1f MiB of it when it ran there already, which waited for %ld pages",
 		       (double)after / (1 << 20), follow_number(ram, "postcopy-requests"));
