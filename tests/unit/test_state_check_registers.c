@@ -233,7 +233,8 @@ static void test_text(void)
 		((StateProblem *)problems->pdata[0])->text, ==,
 		"cpuid 7.0 ebx=0xf1bf27eb: bits 17:16 (avx512f, avx512dq) were shown to the "
 		"guest, and this host's KVM does not offer them (KVM accepts; choose a "
-		"destination whose CPU and KVM offer it (`umbra host --json` there tells))");
+		"destination whose CPU and KVM offer it, or start the guest with `umbra run "
+		"--cpu-like` and what `umbra host --json` says there)");
 	g_assert_cmpstr(
 		((StateProblem *)problems->pdata[1])->text, ==,
 		"msr 0x1c4=0x40000: (xfd) is in use, and this host's KVM does not have it "

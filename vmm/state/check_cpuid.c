@@ -24,6 +24,11 @@ static char *names_of(const CpuFeatureWord *word, uint32_t bits)
 	return g_string_free(names, FALSE);
 }
 
+/* A guest that runs cannot be shown less any more; the next one can. */
+static const char show_less[] =
+	"choose a destination whose CPU and KVM offer it, or start the guest with `umbra run "
+	"--cpu-like` and what `umbra host --json` says there";
+
 static void check_features(Check *check, const CpuFeatureWord *word)
 {
 	uint32_t shown = cpuid_word(check->state->cpuid, &word->at);
@@ -38,7 +43,7 @@ static void check_features(Check *check, const CpuFeatureWord *word)
 			      .value = shown,
 			      .bits = lost,
 			      .kvm = REG_ACCEPTS,
-			      .remedy = check_remedy_choose},
+			      .remedy = show_less},
 		   what, "%swere shown to the guest, and this host's KVM does not offer them",
 		   names);
 }
@@ -61,7 +66,7 @@ static void check_numbers(Check *check)
 				      .value = shown,
 				      .bits = (uint64_t)mask << cpu_numbers[i].low,
 				      .kvm = REG_ACCEPTS,
-				      .remedy = check_remedy_choose},
+				      .remedy = show_less},
 			   what, "are %s: the guest was shown %u, and this host has %u",
 			   cpu_numbers[i].about, mine, here);
 	}
