@@ -50,18 +50,29 @@ class Ways(Moves):
     def test_options_are_those_of_one_command(self):
         """What the last one said is not what this one leaves out: umbra(1) tells the defaults."""
         source = self.source()
-        command = ["migrate", source.name, "unix:/nowhere"]
         self.assert_trouble(
-            self.umbra(*command, "--downtime", "7", "--bandwidth", "1M", "--patience", "3",
-                       "--postcopy-bandwidth", "2M", "--tls", "/nowhere"), "cannot connect")
+            self.umbra("migrate", source.name, "tls:localhost:1", "--downtime", "7", "--bandwidth",
+                       "1M", "--patience", "3", "--postcopy-bandwidth", "2M", "--tls", "/nowhere"),
+            "/nowhere")
         said = source.execute("query-migrate-parameters")
-        self.assert_trouble(self.umbra(*command), "cannot connect")
+        self.assert_trouble(self.umbra("migrate", source.name, "unix:/nowhere"), "cannot connect")
         left = source.execute("query-migrate-parameters")
         self.assertEqual(
             {name: (said[name], left[name]) for name in said if said[name] != left[name]},
             {"downtime-limit": (7, 100), "max-bandwidth": (1 << 20, 0),
              "max-postcopy-bandwidth": (2 << 20, 0), "x-umbra-patience": (3000, 15000),
              "tls-creds": ("/nowhere", "")})
+
+    def test_certificates_that_nothing_would_use(self):
+        """Whoever gives them believes that what he sends or receives is encrypted."""
+        source = self.source()
+        for uri in ("unix:" + self.new_path(), "tcp:127.0.0.1:1"):
+            for command in (("migrate", source.name, uri), ("run", "--incoming", uri)):
+                with self.subTest(command):
+                    self.assert_trouble(self.umbra(*command, "--tls", self.folder),
+                                        "nothing is encrypted there")
+        self.assert_goes_on(source)
+        self.finish([source], self.tally)
 
     def test_list_keeps_its_columns(self):
         """Who waits for a guest has a longer status than who runs one."""

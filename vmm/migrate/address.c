@@ -10,12 +10,13 @@
 static bool parse_host_port(const char *kind, const char *text, Address *address, GError **error)
 {
 	const char *colon = strrchr(text, ':');
+	g_autofree char *what = g_strdup_printf("%s: port", address->text);
 	uint64_t port;
 
 	if (!colon || colon == text || !colon[1])
 		return umbra_fail(error, UMBRA_ERROR_USAGE, "'%s:%s': give %s:HOST:PORT", kind,
 				  text, kind);
-	if (!parse_uint("port", colon + 1, 0, 65535, &port, error))
+	if (!parse_uint(what, colon + 1, 0, 65535, &port, error))
 		return false;
 	/* An IPv6 address stands in brackets, as in URIs. */
 	if (text[0] == '[' && colon[-1] == ']')
@@ -77,6 +78,15 @@ void address_finish(Address *address)
 	g_clear_pointer(&address->path, g_free);
 	g_clear_pointer(&address->host, g_free);
 	g_clear_pointer(&address->port, g_free);
+}
+
+bool address_fits_tls(const Address *address, const char *tls, GError **error)
+{
+	return !tls || address->kind == ADDRESS_TLS ||
+	       umbra_fail(error, UMBRA_ERROR_USAGE,
+			  "%s: certificates are given (--tls; tls-creds in QMP), and nothing is "
+			  "encrypted there: use tls:HOST:PORT, or leave them out",
+			  address->text);
 }
 
 bool address_is_reusable(const Address *address)

@@ -27,6 +27,12 @@ bool address_parse(const char *text, Address *ret_address, GError **error);
 void address_finish(Address *address);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Address, address_finish)
 
+/*
+ * Whoever gives certificates (`tls`, else NULL) believes that what goes over is encrypted: false,
+ * with UMBRA_ERROR_USAGE, if it would not be.
+ */
+bool address_fits_tls(const Address *address, const char *tls, GError **error);
+
 /* May more than one connection be made to it? */
 bool address_is_reusable(const Address *address);
 

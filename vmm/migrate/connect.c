@@ -190,6 +190,8 @@ static bool listen_fd(Listener *listener, const Address *address, GError **error
 Listener *listener_create(const Address *address, const char *tls, bool allow_remote,
 			  GError **error)
 {
+	if (!address_fits_tls(address, tls, error))
+		return NULL;
 	g_autoptr(Listener) listener = g_new0(Listener, 1);
 	bool done = false;
 

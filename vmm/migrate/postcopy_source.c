@@ -350,7 +350,7 @@ bool migrate_source_resume(MigrateSource *source, const char *uri, const char *t
 {
 	g_auto(Address) address = {0};
 
-	if (!address_parse(uri, &address, error))
+	if (!address_parse(uri, &address, error) || !address_fits_tls(&address, tls, error))
 		return false;
 	if (!address_is_reusable(&address))
 		return umbra_fail(error, UMBRA_ERROR_USAGE, "%s: use unix:, tcp: or tls:", uri);

@@ -233,13 +233,13 @@ bool migrate_source_run(MigrateSource *source, GError **error)
 MigrateSource *migrate_source_create(Machine *machine, const MigrateSourceConfig *config,
 				     GError **error)
 {
-	Address address;
+	g_auto(Address) address = {0};
 
 	if (!machine_ram_must_be_here(machine, error) ||
-	    !address_parse(config->uri, &address, error))
+	    !address_parse(config->uri, &address, error) ||
+	    !address_fits_tls(&address, config->tls, error))
 		return NULL;
 	if (config->postcopy && !address_is_reusable(&address)) {
-		address_finish(&address);
 		umbra_fail(
 			error, UMBRA_ERROR_USAGE,
 			"%s: post-copy must be able to connect again when the connection breaks: "
@@ -251,6 +251,7 @@ MigrateSource *migrate_source_create(Machine *machine, const MigrateSourceConfig
 
 	source->machine = machine;
 	source->address = address;
+	address = (Address){0};
 	source->tls = g_strdup(config->tls);
 	source->dry_run = config->dry_run;
 	source->postcopy_allowed = config->postcopy;
